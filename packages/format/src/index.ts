@@ -1,1 +1,2 @@
-export {};
+export { SpeedqError } from './errors.ts';
+export type { ErrorCode } from './errors.ts';

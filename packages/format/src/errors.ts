@@ -1,0 +1,48 @@
+/** Stable names of everything that can go wrong; they survive the worker boundary and may be matched on. */
+export type ErrorCode =
+  // model files
+  | 'not-a-model'
+  | 'invalid-safetensors'
+  | 'invalid-config'
+  | 'invalid-manifest'
+  | 'invalid-tokenizer'
+  | 'missing-tensor'
+  | 'shape-mismatch'
+  | 'checksum-mismatch'
+  | 'file-truncated'
+  // quantization
+  | 'invalid-scheme'
+  | 'not-representable'
+  | 'invalid-recipe'
+  | 'resume-mismatch'
+  | 'verification-failed'
+  // inputs
+  | 'invalid-image'
+  | 'invalid-data'
+  | 'invalid-argument'
+  | 'context-exceeded'
+  // environment
+  | 'no-webgpu'
+  | 'device-lost'
+  | 'out-of-memory'
+  | 'out-of-space'
+  | 'output-exists'
+  | 'network'
+  | 'unsupported'
+  | 'worker-died'
+  | 'aborted'
+  | 'internal';
+
+/**
+ * The one error class of the project. The message says what failed, what was expected, what was found and
+ * what to do next; `code` is for programs.
+ */
+export class SpeedqError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.name = 'SpeedqError';
+    this.code = code;
+  }
+}
