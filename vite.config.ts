@@ -1,4 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { softwareVulkanEnvironment } from './scripts/software-vulkan.mjs';
+
+// Test processes are forked with this environment, so that Dawn finds a driver on any machine.
+Object.assign(process.env, softwareVulkanEnvironment());
 
 /** Test projects: unit (fast, no adapter), golden (reference outputs), gpu (serial, software adapter is enough), e2e (real Chromium). */
 export default defineConfig({

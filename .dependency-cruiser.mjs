@@ -1,0 +1,70 @@
+/** Who may import whom: the table in docs/architecture.md. Rooms not listed there import nothing. */
+const MAY_IMPORT = {
+  'packages/format': [],
+  'packages/processor': ['packages/format'],
+  'packages/model': ['packages/format'],
+  'packages/onnx': ['packages/format', 'packages/model'],
+  'packages/kernels': ['packages/format', 'packages/model'],
+  'packages/runtime': ['packages/format', 'packages/model', 'packages/kernels', 'packages/processor'],
+  web: ['packages/runtime'],
+};
+
+const ANY_ROOM = '^(packages/[^/]+|web|tools)/';
+
+const directions = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
+  name: `direction-${room.replace('packages/', '')}`,
+  severity: 'error',
+  comment: `${room} may import ${allowed.length > 0 ? allowed.join(', ') : 'no other room'}.`,
+  from: { path: `^${room}/` },
+  to: { path: ANY_ROOM, pathNot: `^(${[room, ...allowed].join('|')})/` },
+}));
+
+export default {
+  forbidden: [
+    ...directions,
+    {
+      name: 'direction-tools',
+      severity: 'error',
+      comment: 'tools may import everything but web.',
+      from: { path: '^tools/' },
+      to: { path: '^web/' },
+    },
+    {
+      name: 'nothing-imports-tests',
+      severity: 'error',
+      from: { pathNot: '^tests/' },
+      to: { path: '^tests/' },
+    },
+    {
+      name: 'one-door',
+      severity: 'error',
+      comment: "A package is entered by its name and through what its package.json's exports name.",
+      from: { path: '^(packages/[^/]+|web|tools|tests|scripts)/' },
+      to: {
+        path: '^packages/[^/]+/',
+        // A package's own files, then the doors: index.ts, browser.ts and node.ts.
+        pathNot: ['^$1/', '^packages/[^/]+/src/(index|browser|node)\\.ts$'],
+      },
+    },
+    { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      comment: 'Vite provides the exceptions. Undeclared dependencies are found by `npm run check:unused`.',
+      from: {},
+      to: { couldNotResolve: true, pathNot: ['^virtual:', '\\?(worker&url|url|raw)$'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)(dist|node_modules/\\.)' },
+    tsPreCompilationDeps: true,
+    combinedDependencies: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'browser', 'default'],
+      extensions: ['.ts', '.tsx', '.mjs', '.js', '.json'],
+    },
+  },
+};
