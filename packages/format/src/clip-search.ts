@@ -1,0 +1,191 @@
+import { SpeedqError } from './errors.ts';
+import { roundHalfToEven, roundToHalf } from './float16.ts';
+import { groupRange } from './bilevel.ts';
+import type { GroupRange } from './bilevel.ts';
+import { checkScheme, maxCode } from './schemes.ts';
+import type { BilevelScheme } from './schemes.ts';
+
+/**
+ * Asymmetric clipping search (SPEED-Q, arXiv 2511.08914, stage 3): per group, shrink the largest and the
+ * smallest weight independently and keep the pair with the least squared error of the group's partial output
+ * on calibration activations. That error is eᵀ·G·e with e the weight error and G the Gram matrix of the
+ * group's activations, so tokens are visited once, not once per candidate.
+ */
+
+/** 1, 0.95, …, 0.55. */
+const STEPS = 10;
+const MIN_SCALE = 1e-5;
+
+/**
+ * Adds XᵀX of each column group to `into`.
+ * activations [rows, columns]; into [columns/groupSize, groupSize, groupSize].
+ */
+export function accumulateGram(
+  activations: Float32Array,
+  rows: number,
+  columns: number,
+  groupSize: number,
+  into: Float64Array,
+): void {
+  if (columns % groupSize !== 0 || activations.length !== rows * columns || into.length !== columns * groupSize) {
+    throw new SpeedqError(
+      'shape-mismatch',
+      `Gram matrices of [${rows}, ${columns}] activations in groups of ${groupSize} need ` +
+        `${columns * groupSize} entries, got ${into.length} (and ${activations.length} activations).`,
+    );
+  }
+  for (let group = 0; group < columns / groupSize; group++) {
+    const base = group * groupSize * groupSize;
+    for (let row = 0; row < rows; row++) {
+      const offset = row * columns + group * groupSize;
+      for (let i = 0; i < groupSize; i++) {
+        const a = activations[offset + i];
+        const target = base + i * groupSize;
+        for (let j = 0; j <= i; j++) into[target + j] += a * activations[offset + j];
+      }
+    }
+    for (let i = 0; i < groupSize; i++) {
+      for (let j = 0; j < i; j++) into[base + j * groupSize + i] = into[base + i * groupSize + j];
+    }
+  }
+}
+
+export interface ClipSearchOptions {
+  readonly name?: string;
+  /** Score candidates by the reference's single-level quantizer instead of the one that is trained with. */
+  readonly reference?: boolean;
+}
+
+/**
+ * The range of each group of weight [rows, columns] to clamp to.
+ * gram: [columns/groupSize, groupSize, groupSize] from accumulateGram.
+ *
+ * By default candidates are scored as they will be stored: a first pass with unquantized scales fixes each
+ * block's step and minimum, a second scores every candidate with its scale re-coded on them.
+ */
+export function searchClipRange(
+  weight: Float32Array,
+  rows: number,
+  columns: number,
+  scheme: BilevelScheme,
+  gram: Float64Array | Float32Array,
+  options: ClipSearchOptions = {},
+): GroupRange {
+  const { name = 'weight', reference = false } = options;
+  checkScheme(scheme, [rows, columns], name);
+  const { groupSize, scaleGroupSize } = scheme;
+  if (gram.length !== columns * groupSize) {
+    throw new SpeedqError(
+      'shape-mismatch',
+      `${name}: expected Gram matrices with ${columns * groupSize} entries, got ${gram.length}.`,
+    );
+  }
+  const full = groupRange(weight, rows, columns, groupSize, name);
+  const best: GroupRange = { min: full.min.slice(), max: full.max.slice() };
+  const search = new GroupSearch(weight, gram, groupSize, maxCode(scheme), reference);
+  const groups = columns / groupSize;
+  const visit = (index: number): void => search.run(index, index % groups, full, best);
+  for (let index = 0; index < rows * groups; index++) visit(index);
+  if (reference) return best;
+  for (let group = 0; group < groups; group++) {
+    for (let first = 0; first < rows; first += scaleGroupSize) {
+      search.fixBlock(best, first, scaleGroupSize, group, groups);
+      for (let row = first; row < first + scaleGroupSize; row++) visit(row * groups + group);
+    }
+  }
+  return best;
+}
+
+/** Tries all shrink factors on one group at a time; holds the scratch space. */
+class GroupSearch {
+  private readonly weight: Float32Array;
+  private readonly gram: Float64Array | Float32Array;
+  private readonly groupSize: number;
+  private readonly qmax: number;
+  private readonly reference: boolean;
+  private readonly error: Float64Array;
+  /** Second-level step and minimum while re-coding scales; NaN in the first pass. */
+  private step = NaN;
+  private minimum = NaN;
+
+  constructor(
+    weight: Float32Array,
+    gram: Float64Array | Float32Array,
+    groupSize: number,
+    qmax: number,
+    reference: boolean,
+  ) {
+    this.weight = weight;
+    this.gram = gram;
+    this.groupSize = groupSize;
+    this.qmax = qmax;
+    this.reference = reference;
+    this.error = new Float64Array(groupSize);
+  }
+
+  /** Fixes step and minimum from the block's present ranges, as chooseBilevel does. */
+  fixBlock(range: GroupRange, first: number, count: number, group: number, groups: number): void {
+    let smallest = Infinity;
+    let largest = 0;
+    for (let row = first; row < first + count; row++) {
+      const index = row * groups + group;
+      const low = Math.min(range.min[index], 0);
+      const high = Math.max(range.max[index], 0);
+      if (low === high) continue;
+      const s = Math.max((high - low) / this.qmax, MIN_SCALE);
+      smallest = Math.min(smallest, s);
+      largest = Math.max(largest, s);
+    }
+    if (largest === 0) smallest = largest = MIN_SCALE;
+    this.step = roundToHalf((largest - smallest) / 15);
+    this.minimum = roundToHalf(smallest);
+  }
+
+  run(index: number, group: number, full: GroupRange, best: GroupRange): void {
+    const { fround } = Math;
+    let bestError = Infinity;
+    for (let i = 0; i < STEPS; i++) {
+      const max = fround(full.max[index] * (1 - i / 20));
+      for (let j = 0; j < STEPS; j++) {
+        const min = fround(full.min[index] * (1 - j / 20));
+        const error = this.score(index, group, min, max);
+        if (error < bestError) {
+          bestError = error;
+          best.min[index] = min;
+          best.max[index] = max;
+        }
+      }
+    }
+  }
+
+  /** Squared error of the group's partial output when clamped to [min, max] and quantized. */
+  private score(index: number, group: number, min: number, max: number): number {
+    const { weight, gram, groupSize, qmax, error } = this;
+    const { fround } = Math;
+    const low = this.reference ? min : Math.min(min, 0);
+    const high = this.reference ? max : Math.max(max, 0);
+    let s = Math.max(fround(fround(high - low) / qmax), fround(MIN_SCALE));
+    if (this.step >= 0) {
+      const code = this.step === 0 ? 0 : roundHalfToEven((s - this.minimum) / this.step);
+      s = fround(this.step * Math.min(Math.max(code, 0), 15) + this.minimum);
+    }
+    const z = Math.min(Math.max(-roundHalfToEven(fround(low / s)), 0), qmax);
+    const start = index * groupSize;
+    for (let i = 0; i < groupSize; i++) {
+      const w = weight[start + i];
+      const clamped = w < min ? min : w > max ? max : w;
+      const q = roundHalfToEven(fround(fround(clamped / s) + z));
+      error[i] = w - fround(s * ((q < 0 ? 0 : q > qmax ? qmax : q) - z));
+    }
+    let total = 0;
+    const base = group * groupSize * groupSize;
+    for (let i = 0; i < groupSize; i++) {
+      const row = base + i * groupSize;
+      const e = error[i];
+      let sum = 0;
+      for (let j = 0; j < i; j++) sum += gram[row + j] * error[j];
+      total += e * (2 * sum + gram[row + i] * e);
+    }
+    return total;
+  }
+}
