@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'invalid-manifest'
   | 'invalid-tokenizer'
   | 'missing-tensor'
+  | 'unexpected-tensor'
   | 'shape-mismatch'
   | 'checksum-mismatch'
   | 'file-truncated'

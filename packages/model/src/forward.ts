@@ -35,7 +35,9 @@ export function visionBlock<V>(ops: Ops<V>, { vision }: InternVLConfig, layer: n
     scale: `${prefix}.lambda_1`,
     residual: x,
   });
-  const [hidden] = ops.normLinear(x1, norm('layernorm_after'), [{ ...linear('mlp.fc1'), activation: 'gelu' }]);
+  const [hidden] = ops.normLinear(x1, norm('layernorm_after'), [
+    { ...linear('mlp.fc1'), activation: 'gelu' },
+  ]);
   return ops.linear(hidden, linear('mlp.fc2'), { scale: `${prefix}.lambda_2`, residual: x1 });
 }
 
@@ -104,7 +106,11 @@ export function languageBlock<V>(ops: Ops<V>, { language }: InternVLConfig, laye
 
 /** Final norm and head: logits of the selected rows. */
 export function languageHead<V>(ops: Ops<V>, { language }: InternVLConfig, x: V): V {
-  const norm: Norm = { kind: 'rms', weight: 'language_model.model.norm.weight', epsilon: language.rmsNormEps };
+  const norm: Norm = {
+    kind: 'rms',
+    weight: 'language_model.model.norm.weight',
+    epsilon: language.rmsNormEps,
+  };
   const [logits] = ops.normLinear(ops.selectRows(x), norm, [{ weight: HEAD }]);
   return logits;
 }

@@ -12,3 +12,8 @@ export {
   visionBlock,
   visionEmbed,
 } from './forward.ts';
+export { parseConfig } from './config.ts';
+export { elementCount, parameterInventory } from './inventory.ts';
+export type { ModelPart, ParameterRole, ParameterSpec } from './inventory.ts';
+export { canonicalTensors } from './checkpoint.ts';
+export type { RawTensorSource, TensorSource } from './checkpoint.ts';
