@@ -1,0 +1,143 @@
+import {
+  EMBEDDING,
+  languageModel,
+  projector,
+  visionBlock,
+  visionEmbed,
+  type InternVLConfig,
+} from '@speedq/model';
+import { crossEntropy, differentiate, Graph, logSoftmax, OnnxOps, primitives as op, type Tensor } from '@speedq/onnx';
+import { PATCH_COLOUR, PATCH_KIND, type ParameterLayout } from './parameter-layout.ts';
+
+/** Fixed sizes of one micro-batch: sequences pack several questions about one picture. */
+export interface StepShape {
+  readonly pictures: number;
+  /** Tokens of a packed sequence. */
+  readonly length: number;
+  /** Supervised positions in the micro-batch. */
+  readonly answers: number;
+}
+
+/**
+ * What a step trains. 'vision': the encoder on patch labels alone. 'oracle': the language model on
+ * features made of the word embeddings of what each patch shows. 'joint': everything.
+ * 'frozen-vision': everything but the encoder.
+ */
+export type StepKind = 'vision' | 'oracle' | 'joint' | 'frozen-vision';
+
+/** Words each visual token is asked to name, in columns of `feature_words`: object, colour, row, column. */
+export const WORDS_PER_PATCH = 2;
+export const WORDS_PER_TOKEN = 2;
+
+export interface StepGraph {
+  readonly model: Uint8Array;
+  /** Parameters with a gradient output `grad.<name>`. */
+  readonly trained: readonly string[];
+  readonly losses: readonly string[];
+}
+
+/** Names of the losses and of the scalar inputs `weight.<loss>` that mix them. */
+const LOSSES = { language: 'language', patch: 'patch', align: 'align' } as const;
+
+/** Forward, losses and gradients of one micro-batch in one graph. */
+export function buildStepGraph(
+  config: InternVLConfig,
+  layout: ParameterLayout,
+  words: number,
+  shape: StepShape,
+  kind: StepKind,
+): StepGraph {
+  const g = new Graph();
+  const shapes = new Map(layout.slots.map((slot) => [slot.name, slot.shape]));
+  const declared = new Map<string, Tensor>();
+  const parameter = (name: string) => {
+    let tensor = declared.get(name);
+    if (!tensor) declared.set(name, (tensor = g.input(name, shapes.get(name)!)));
+    return tensor;
+  };
+  const { pictures, length, answers } = shape;
+  const grid = config.vision.imageSize / config.vision.patchSize;
+  const patches = grid * grid;
+  const half = config.language.headDim / 2;
+  const ops = new OnnxOps(g, {
+    parameter,
+    vision: { tiles: pictures, tokens: patches + 1 },
+    language: {
+      batch: pictures,
+      length,
+      cos: g.input('cos', [pictures, length, 1, half]),
+      sin: g.input('sin', [pictures, length, 1, half]),
+      mask: g.input('mask', [pictures, 1, length, length]),
+      imageIndex: g.input('image_index', [pictures * length], 'int64'),
+      imageMask: g.input('image_mask', [pictures * length, 1]),
+      selected: g.input('selected', [answers], 'int64'),
+    },
+  });
+
+  const losses: { name: string; value: Tensor }[] = [];
+  const wordTable = () => op.gatherRows(g, parameter(EMBEDDING), g.input('word_ids', [words], 'int64'));
+
+  let features: Tensor;
+  if (kind === 'oracle') {
+    features = op.matmul(g, g.input('feature_words', [pictures * config.tokensPerTile, words]), wordTable());
+  } else {
+    let x = visionEmbed(ops, config, g.input('pixel_values', pixelShape(config, pictures)));
+    for (let layer = 0; layer < config.vision.numLayers; layer++) x = visionBlock(ops, config, layer, x);
+    if (kind !== 'frozen-vision') losses.push({ name: LOSSES.patch, value: patchLoss(g, x, parameter, pictures, patches) });
+    features = kind === 'vision' ? x : projector(ops, config, x);
+    if (kind !== 'vision') {
+      losses.push({ name: LOSSES.align, value: alignmentLoss(g, features, wordTable(), pictures * config.tokensPerTile, words) });
+    }
+  }
+  if (kind !== 'vision') {
+    const logits = languageModel(ops, config, g.input('input_ids', [pictures * length], 'int64'), features);
+    const targets = g.input('targets', [answers], 'int64');
+    losses.push({ name: LOSSES.language, value: crossEntropy(g, logits, targets, g.input('target_weights', [answers])) });
+  }
+
+  let total: Tensor | undefined;
+  for (const { name, value } of losses) {
+    const term = op.mul(g, value, g.input(`weight.${name}`, []));
+    total = total ? op.add(g, total, term) : term;
+  }
+  const trained = [...declared.keys()].filter((name) => kind !== 'frozen-vision' || !name.startsWith('vision_tower.'));
+  const gradients = differentiate(g, [[total!, g.scalar(1)]], trained.map(parameter));
+  const reached = trained.filter((_, i) => gradients[i]);
+  trained.forEach((name, i) => gradients[i] && g.output(`grad.${name}`, gradients[i]));
+  for (const { name, value } of losses) g.output(`loss.${name}`, value);
+  return { model: g.build(), trained: reached, losses: losses.map(({ name }) => name) };
+}
+
+const pixelShape = ({ vision }: InternVLConfig, pictures: number) => [pictures, 3, vision.imageSize, vision.imageSize];
+
+/** The encoder's output names the object and the colour under every patch. */
+function patchLoss(
+  g: Graph,
+  x: Tensor,
+  parameter: (name: string) => Tensor,
+  pictures: number,
+  patches: number,
+): Tensor {
+  const hidden = x.shape[1] as number;
+  const [, tokens] = op.split(g, op.reshape(g, x, [pictures, patches + 1, hidden]), [1, patches], 1);
+  const flat = op.reshape(g, tokens, [pictures * patches, hidden]);
+  const classify = (name: string, targets: string) =>
+    crossEntropy(
+      g,
+      op.gemm(g, flat, parameter(`${name}.weight`), { bias: parameter(`${name}.bias`), transB: true }),
+      g.input(targets, [pictures * patches], 'int64'),
+      g.input(`${targets}_weights`, [pictures * patches]),
+    );
+  return op.add(g, classify(PATCH_KIND, 'patch_kinds'), classify(PATCH_COLOUR, 'patch_colours'));
+}
+
+/**
+ * Each visual token picks, by dot product, the words of what it shows: cross-entropy against the
+ * distribution `feature_words` (rows of weights over the word list, zero rows where nothing is shown).
+ */
+function alignmentLoss(g: Graph, features: Tensor, table: Tensor, tokens: number, words: number): Tensor {
+  const logits = op.matmul(g, features, op.transpose(g, table, [1, 0]));
+  const wanted = g.input('feature_words', [tokens, words]);
+  const logProbabilities = logSoftmax(g, logits);
+  return op.neg(g, op.mul(g, op.reshape(g, op.reduceSum(g, op.mul(g, wanted, logProbabilities), [0, 1]), []), 1 / tokens));
+}
