@@ -316,7 +316,7 @@ export function clampToRange(weight: Float32Array, range: GroupRange, groupSize:
     const high = range.max[group];
     for (const end = i + groupSize; i < end; i++) {
       const w = weight[i];
-      clamped[i] = w < low ? low : w > high ? high : w;
+      clamped[i] = w > high ? high : w < low ? low : w;
     }
   }
   return clamped;

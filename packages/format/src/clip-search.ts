@@ -145,9 +145,9 @@ class GroupSearch {
     const { fround } = Math;
     let bestError = Infinity;
     for (let i = 0; i < STEPS; i++) {
-      const max = fround(full.max[index] * (1 - i / 20));
+      const max = fround(full.max[index] * fround(1 - i / 20));
       for (let j = 0; j < STEPS; j++) {
-        const min = fround(full.min[index] * (1 - j / 20));
+        const min = fround(full.min[index] * fround(1 - j / 20));
         const error = this.score(index, group, min, max);
         if (error < bestError) {
           bestError = error;
@@ -173,7 +173,7 @@ class GroupSearch {
     const start = index * groupSize;
     for (let i = 0; i < groupSize; i++) {
       const w = weight[start + i];
-      const clamped = w < min ? min : w > max ? max : w;
+      const clamped = w > max ? max : w < min ? min : w;
       const q = roundHalfToEven(fround(fround(clamped / s) + z));
       error[i] = w - fround(s * ((q < 0 ? 0 : q > qmax ? qmax : q) - z));
     }

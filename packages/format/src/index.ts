@@ -7,3 +7,5 @@ export * from './symmetric.ts';
 export * from './clip-search.ts';
 export * from './pack.ts';
 export * from './float-tensor.ts';
+export * from './limits.ts';
+export * from './safetensors.ts';
