@@ -172,6 +172,36 @@ export function unpackToFloat(tensor: PackedTensor): Float32Array {
   return data instanceof Uint16Array ? halvesToFloats(data) : data.slice();
 }
 
+/**
+ * Checks what kernels take for granted in a tensor from an untrusted file: fp16 values are finite.
+ * Throws `verification-failed`.
+ */
+export function checkPackedValues(tensor: PackedTensor, name: string): void {
+  const check = (half: number, what: string, index: number): void => {
+    if ((half & 0x7c00) !== 0x7c00) return;
+    throw new SpeedqError(
+      'verification-failed',
+      `${name}: ${what} ${index} is ${halfToFloat(half)}. Pack the model again.`,
+    );
+  };
+  if (isPackedBilevel(tensor)) {
+    const { metaWords } = bilevelLayout(tensor.scheme);
+    for (let word = metaWords - 1, block = 0; word < tensor.meta.length; word += metaWords, block++) {
+      check(tensor.meta[word] & 0xffff, 'the step of block', block);
+      check(tensor.meta[word] >>> 16, 'the minimum of block', block);
+    }
+  } else if (isPackedSymmetric(tensor)) {
+    for (let i = 0; i < tensor.scales.length; i++) check(tensor.scales[i], 'scale', i);
+  } else if (isPackedFloat(tensor)) {
+    const { data } = tensor;
+    const isHalf = data instanceof Uint16Array;
+    for (let i = 0; i < data.length; i++) {
+      if (isHalf) check(data[i], 'element', i);
+      else if (!Number.isFinite(data[i])) check(0x7e00, 'element', i);
+    }
+  }
+}
+
 function checkWords(what: string, actual: number, expected: number): void {
   if (actual === expected) return;
   throw new SpeedqError(
