@@ -1,0 +1,20 @@
+export { emojiKinds, type EmojiKind } from './emoji.ts';
+export {
+  createGenerator,
+  defaultMix,
+  defaultSize,
+  type Generator,
+  type GeneratorOptions,
+  type Split,
+} from './generator.ts';
+export {
+  colours,
+  firstClass,
+  patchClassCount,
+  patchClassNames,
+  patchColourCount,
+  placeNames,
+  shapeNames,
+} from './labels.ts';
+export { patchSize } from './patches.ts';
+export type { LabelledObject, Mix, Question, QuestionType, SceneType, TrainingSample } from './types.ts';
