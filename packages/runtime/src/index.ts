@@ -1,1 +1,32 @@
-export {};
+export { DownloadProgressEvent, LanguageModel } from './language-model.ts';
+export type {
+  Availability,
+  LanguageModelCreateOptions,
+  LanguageModelOptions,
+  LanguageModelPromptOptions,
+  SessionInfo,
+} from './language-model.ts';
+export type {
+  ImageValue,
+  LanguageModelContent,
+  LanguageModelMessage,
+  LanguageModelPrompt,
+  LanguageModelRole,
+} from './messages.ts';
+export type { AdapterDescription } from './protocol.ts';
+export { SpeedqError } from '@speedq/format';
+export type { ErrorCode } from '@speedq/format';
+
+// The engine without a page: a device and a reader of files are passed in.
+export { openEngine } from './open-engine.ts';
+export type { OpenEngineOptions } from './open-engine.ts';
+export type { ModelFiles } from './model-files.ts';
+export { ChatEngine } from './engine.ts';
+export type { ChatCodec, EngineModel, ImageFeaturesHandle, ResponseStats, RespondOptions } from './engine.ts';
+export { Conversation } from './conversation.ts';
+export { createCodec } from './codec.ts';
+export { generate } from './generate.ts';
+export type { GenerateOptions, GenerationModel } from './generate.ts';
+export { checkSampling, sampleToken } from './sample.ts';
+export type { Sampling } from './sample.ts';
+export type { ChatMessage, ChatPart, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';

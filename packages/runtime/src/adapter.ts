@@ -1,0 +1,47 @@
+import { SpeedqError } from '@speedq/format';
+import type { AdapterDescription } from './protocol.ts';
+
+/** @throws {SpeedqError} `no-webgpu`, with what a person can do about it. */
+export async function requestAdapter(): Promise<GPUAdapter> {
+  if (!('gpu' in navigator)) {
+    throw new SpeedqError(
+      'no-webgpu',
+      'This browser has no WebGPU here. Use a current Chrome, Edge, Safari or Firefox, and open the page ' +
+        'over https or from localhost.',
+    );
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) {
+    throw new SpeedqError(
+      'no-webgpu',
+      'This browser has WebGPU but found no graphics adapter to run it on. Turn on hardware acceleration in ' +
+        "the browser's settings, or update the graphics driver.",
+    );
+  }
+  return adapter;
+}
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render/i;
+
+export function describeAdapter({ info }: GPUAdapter): AdapterDescription {
+  const { vendor, architecture, device, description, isFallbackAdapter } = info;
+  // Browsers leave out what could identify a machine: often only vendor and architecture are given.
+  const name = description || [vendor, architecture, device].filter(Boolean).join(' ') || 'unnamed adapter';
+  return {
+    name,
+    isSoftware: isFallbackAdapter || SOFTWARE.test(`${vendor} ${architecture} ${device} ${description}`),
+  };
+}
+
+/** A device with default limits: the engine needs no more, and no optional feature. */
+export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  try {
+    return await adapter.requestDevice({ label: 'speedq' });
+  } catch (cause) {
+    throw new SpeedqError(
+      'no-webgpu',
+      `The graphics adapter ${describeAdapter(adapter).name} gave no device. Reload the page, or update the driver.`,
+      { cause },
+    );
+  }
+}

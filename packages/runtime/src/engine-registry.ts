@@ -1,0 +1,77 @@
+import type { EngineClient } from './engine-client.ts';
+import type { EngineInfo, OpenRequest, ProgressMessage } from './protocol.ts';
+
+/** A share in an engine. The last one released ends its worker. */
+export interface EngineLease {
+  readonly client: EngineClient;
+  readonly opened: Promise<EngineInfo>;
+  /** Also reports the latest progress at once. Returns how to stop. */
+  onProgress(listener: (progress: ProgressMessage) => void): () => void;
+  share(): EngineLease;
+  release(): void;
+}
+
+interface SharedEngine {
+  readonly client: EngineClient;
+  readonly opened: Promise<EngineInfo>;
+  readonly listeners: Set<(progress: ProgressMessage) => void>;
+  latest: ProgressMessage | undefined;
+  leases: number;
+}
+
+const engines = new Map<string, SharedEngine>();
+
+/** The engine for these options: the one that is open or opening, or a new one. */
+export function sharedEngine(options: OpenRequest, createClient: () => EngineClient): EngineLease {
+  const key = JSON.stringify([options.url, options.contextWindow]);
+  let engine = engines.get(key);
+  if (!engine) {
+    const opening = openEngine(options, createClient());
+    engines.set(key, opening);
+    // Whoever creates a session after the worker died gets a new one.
+    opening.client.ended.catch(() => {
+      if (engines.get(key) === opening) engines.delete(key);
+    });
+    engine = opening;
+  }
+  return lease(key, engine);
+}
+
+function openEngine(options: OpenRequest, client: EngineClient): SharedEngine {
+  const listeners: SharedEngine['listeners'] = new Set();
+  const engine: SharedEngine = {
+    client,
+    listeners,
+    latest: undefined,
+    leases: 0,
+    opened: client.open(options, (progress) => {
+      engine.latest = progress;
+      for (const listener of listeners) listener(progress);
+    }),
+  };
+  // Each lease's owner awaits it; one that was aborted meanwhile does not.
+  engine.opened.catch(() => {});
+  return engine;
+}
+
+function lease(key: string, engine: SharedEngine): EngineLease {
+  engine.leases++;
+  let released = false;
+  return {
+    client: engine.client,
+    opened: engine.opened,
+    onProgress(listener) {
+      engine.listeners.add(listener);
+      if (engine.latest) listener(engine.latest);
+      return () => engine.listeners.delete(listener);
+    },
+    share: () => lease(key, engine),
+    release() {
+      if (released) return;
+      released = true;
+      if (--engine.leases > 0) return;
+      if (engines.get(key) === engine) engines.delete(key);
+      engine.client.terminate();
+    },
+  };
+}

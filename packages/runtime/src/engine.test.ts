@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import { Conversation } from './conversation.ts';
+import { ChatEngine } from './engine.ts';
+import type { ResponseStats, RespondOptions } from './engine.ts';
+import type { ChatMessage, Picture } from './prompt.ts';
+import { FakeModel, fakeCodec, TOKENS_PER_TILE } from './testing/fake-model.ts';
+
+const say = (text: string): ChatMessage => ({ role: 'user', parts: [{ type: 'text', text }] });
+const show = (picture: Picture, text: string): ChatMessage => ({
+  role: 'user',
+  parts: [
+    { type: 'image', picture },
+    { type: 'text', text },
+  ],
+});
+const picture = (value: number, tiles = 2): Picture => ({ tiles, pixels: Float32Array.of(value) });
+
+async function ask(
+  conversation: Conversation,
+  message: ChatMessage,
+  options: RespondOptions = {},
+): Promise<{ text: string; stats: ResponseStats }> {
+  let text = '';
+  let stats!: ResponseStats;
+  const pieces = conversation.respond([message], { ...options, onStats: (value) => (stats = value) });
+  for await (const piece of pieces) text += piece;
+  return { text, stats };
+}
+
+/** The same questions asked of an engine that has cached nothing: what every answer must equal. */
+async function fresh(messages: readonly ChatMessage[], message: ChatMessage): Promise<string> {
+  return (await ask(new Conversation(new ChatEngine(new FakeModel(), fakeCodec), messages), message)).text;
+}
+
+const assistant = (text: string): ChatMessage => ({ role: 'assistant', parts: [{ type: 'text', text }] });
+
+describe('ChatEngine', () => {
+  it('a second turn computes only what is new and answers as if it had computed everything', async () => {
+    const model = new FakeModel();
+    const conversation = new Conversation(new ChatEngine(model, fakeCodec));
+    const photo = picture(40);
+    const first = await ask(conversation, show(photo, 'WHAT'));
+    const prefilled = model.prefilled;
+    const second = await ask(conversation, say('WHERE'));
+    expect(second.text).toBe(await fresh([show(photo, 'WHAT'), assistant(first.text)], say('WHERE')));
+    expect(second.stats.reusedTokens).toBeGreaterThanOrEqual(prefilled);
+    expect(model.prefilled - prefilled).toBe(second.stats.promptTokens - second.stats.reusedTokens);
+    expect(model.encoded).toBe(1);
+  });
+
+  it('another picture under the same words is another prompt', async () => {
+    const model = new FakeModel();
+    const engine = new ChatEngine(model, fakeCodec);
+    const one = await ask(new Conversation(engine), show(picture(40), 'WHAT'));
+    const two = await ask(new Conversation(engine), show(picture(41), 'WHAT'));
+    expect(two.text).toBe(await fresh([], show(picture(41), 'WHAT')));
+    expect(two.text).not.toBe(one.text);
+    expect(two.stats.reusedTokens).toBe(2);
+  });
+
+  it('two questions about one picture share its tokens', async () => {
+    const model = new FakeModel();
+    const base = new Conversation(new ChatEngine(model, fakeCodec));
+    const photo = picture(40);
+    await ask(base.clone(), show(photo, 'WHAT'));
+    const { text, stats } = await ask(base.clone(), show(photo, 'WHERE'));
+    expect(text).toBe(await fresh([], show(photo, 'WHERE')));
+    expect(stats.reusedTokens).toBe(2 + 2 * TOKENS_PER_TILE + 'WH'.length);
+  });
+
+  it('conversations that take turns do not hear each other', async () => {
+    const engine = new ChatEngine(new FakeModel(), fakeCodec);
+    const a = new Conversation(engine);
+    const b = new Conversation(engine, [say('HELLO'), assistant('HI')]);
+    const firstA = await ask(a, show(picture(40), 'WHAT'));
+    const firstB = await ask(b, say('WHO'));
+    const secondA = ask(a, say('WHY'));
+    const secondB = ask(b, say('HOW'));
+    expect((await secondA).text).toBe(
+      await fresh([show(picture(40), 'WHAT'), assistant(firstA.text)], say('WHY')),
+    );
+    expect((await secondB).text).toBe(
+      await fresh([say('HELLO'), assistant('HI'), say('WHO'), assistant(firstB.text)], say('HOW')),
+    );
+  });
+
+  it('an aborted answer leaves the conversation as it was', async () => {
+    const conversation = new Conversation(new ChatEngine(new FakeModel({ answerLength: 30 }), fakeCodec));
+    const controller = new AbortController();
+    const pieces = conversation.respond([say('LONG')], { signal: controller.signal });
+    await pieces.next();
+    controller.abort();
+    await expect(pieces.next()).rejects.toMatchObject({ name: 'AbortError' });
+    expect(conversation.contextUsage).toBe(0);
+
+    const again = await ask(conversation, say('LONG'), { maxNewTokens: 4 });
+    const reference = new Conversation(new ChatEngine(new FakeModel({ answerLength: 30 }), fakeCodec));
+    expect(again.text).toBe((await ask(reference, say('LONG'), { maxNewTokens: 4 })).text);
+    // The aborted run's prompt is still in the cache; only its last token is computed again.
+    expect(again.stats.reusedTokens).toBe(again.stats.promptTokens - 1);
+  });
+
+  it('keeps the features of a few pictures and frees the others', async () => {
+    const model = new FakeModel();
+    const engine = new ChatEngine(model, fakeCodec);
+    const pictures = Array.from({ length: 7 }, (_, i) => picture(40 + i));
+    for (const one of pictures) await ask(new Conversation(engine), show(one, 'WHAT'));
+    expect(model.live).toBe(4);
+    // More pictures in one prompt than are kept all reach the model.
+    const parts = pictures.map((one) => ({ type: 'image' as const, picture: one }));
+    const all = await ask(new Conversation(engine), { role: 'user', parts });
+    expect(all.text).toBe(await fresh([], { role: 'user', parts }));
+    expect(model.live).toBe(4);
+    engine.destroy();
+    expect(model.live).toBe(0);
+  });
+
+  it('counts the context and refuses what does not fit before computing anything', async () => {
+    const model = new FakeModel({ maxContext: 24 });
+    const conversation = new Conversation(new ChatEngine(model, fakeCodec));
+    expect(conversation.measure([say('ABC')])).toBe(6);
+    conversation.append([say('ABC')]);
+    expect(conversation.contextUsage).toBe(6);
+    await expect(ask(conversation, say('ABCDEFGHIJKLMNOPQRSTUVWXYZ'))).rejects.toMatchObject({
+      code: 'context-exceeded',
+    });
+    expect(() => conversation.append([say('ABCDEFGHIJKLMNOPQRSTUVWXYZ')])).toThrow(/24/);
+    expect(model.prefilled).toBe(0);
+    expect(conversation.contextUsage).toBe(6);
+  });
+});

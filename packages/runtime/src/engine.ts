@@ -1,0 +1,188 @@
+import { SpeedqError } from '@speedq/format';
+import { contextExceeded, generate } from './generate.ts';
+import type { GenerationModel } from './generate.ts';
+import { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
+import type { ChatMessage, EncodedPrompt, Picture } from './prompt.ts';
+import type { Sampling } from './sample.ts';
+
+/** A loaded model: what `WebGPUModel` offers. F is its handle for image features. */
+export interface EngineModel<F extends ImageFeaturesHandle> extends GenerationModel<F> {
+  readonly memoryBytes: number;
+  /** pixels [tiles, 3, S, S] → features of one picture. */
+  encodeImages(pixels: Float32Array, tiles: number, signal?: AbortSignal): Promise<F>;
+  destroy(): void;
+}
+
+export interface ImageFeaturesHandle {
+  destroy(): void;
+}
+
+/** What turns messages into ids and ids into text. */
+export interface ChatCodec {
+  /** The whole conversation; `awaitAnswer` ends it with the opening of the assistant's message. */
+  encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt;
+  /** Special tokens give nothing; bytes of unfinished characters are held back. */
+  createDecoder(): { push(id: number): string; finish(): string };
+  readonly stopTokens: ReadonlySet<number>;
+}
+
+export interface RespondOptions {
+  readonly maxNewTokens?: number;
+  readonly sampling?: Sampling;
+  readonly signal?: AbortSignal;
+  /** Called once at the end, also when stopped early. */
+  readonly onStats?: (stats: ResponseStats) => void;
+}
+
+export interface ResponseStats {
+  readonly promptTokens: number;
+  /** Of those, tokens that were in the KV cache already. */
+  readonly reusedTokens: number;
+  readonly newTokens: number;
+  /** Until the first token, pictures included. */
+  readonly prefillSeconds: number;
+  /** From the first token to the last. */
+  readonly decodeSeconds: number;
+}
+
+/** Features of pictures last seen; a conversation about one picture encodes it once. */
+const KEPT_PICTURES = 4;
+
+const EMPTY: EncodedPrompt = { ids: new Uint32Array(0), images: [] };
+
+/** One model, its codec and its KV cache. Answers are given one after another. */
+export class ChatEngine {
+  private readonly model: EngineModel<ImageFeaturesHandle>;
+  private readonly codec: ChatCodec;
+  /** What the model's KV cache holds; shorter than it after a failure, never longer. */
+  private cached: EncodedPrompt = EMPTY;
+  private readonly features = new Map<Picture, ImageFeaturesHandle>();
+  private turn: Promise<void> = Promise.resolve();
+
+  constructor(model: EngineModel<ImageFeaturesHandle>, codec: ChatCodec) {
+    this.model = model;
+    this.codec = codec;
+  }
+
+  get contextWindow(): number {
+    return this.model.maxContext;
+  }
+
+  get memoryBytes(): number {
+    return this.model.memoryBytes;
+  }
+
+  encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt {
+    return this.codec.encode(messages, awaitAnswer);
+  }
+
+  /** @throws {SpeedqError} `context-exceeded` unless a prompt of that many tokens leaves room for an answer. */
+  checkFits(tokens: number): void {
+    if (tokens >= this.contextWindow) throw contextExceeded(tokens, this.contextWindow);
+  }
+
+  /** Yields the answer's text; waits for answers asked for earlier. */
+  async *respond(prompt: EncodedPrompt, options: RespondOptions = {}): AsyncGenerator<string, void, void> {
+    const before = this.turn;
+    let finish!: () => void;
+    this.turn = new Promise((resolve) => (finish = resolve));
+    try {
+      await before;
+      yield* this.answer(prompt, options);
+    } finally {
+      finish();
+    }
+  }
+
+  destroy(): void {
+    for (const features of this.features.values()) features.destroy();
+    this.features.clear();
+    this.model.destroy();
+  }
+
+  private async *answer(
+    prompt: EncodedPrompt,
+    { maxNewTokens, sampling, signal, onStats }: RespondOptions,
+  ): AsyncGenerator<string, void, void> {
+    signal?.throwIfAborted();
+    this.checkFits(prompt.ids.length);
+    const start = performance.now();
+    const reused = reusablePrefix(this.cached, prompt);
+    this.model.truncate(reused);
+    this.cached = promptBefore(prompt, reused);
+
+    const rest = promptAfter(prompt, reused);
+    const answer: number[] = [];
+    let first = start;
+    const decoder = this.codec.createDecoder();
+    try {
+      const images: ImageFeaturesHandle[] = [];
+      for (const { picture } of rest.images) images.push(await this.encodePicture(picture, signal));
+      const tokens = generate(this.model, rest.ids, images, {
+        maxNewTokens,
+        sampling,
+        signal,
+        stopTokens: this.codec.stopTokens,
+      });
+      for await (const id of tokens) {
+        if (answer.length === 0) first = performance.now();
+        answer.push(id);
+        const text = decoder.push(id);
+        if (text !== '') yield text;
+      }
+      const text = decoder.finish();
+      if (text !== '') yield text;
+    } finally {
+      this.forgetOldPictures();
+      this.cached = promptBefore(
+        { ids: concat(prompt.ids, answer), images: prompt.images },
+        Math.min(this.model.length, prompt.ids.length + answer.length),
+      );
+      const end = performance.now();
+      onStats?.({
+        promptTokens: prompt.ids.length,
+        reusedTokens: reused,
+        newTokens: answer.length,
+        prefillSeconds: ((answer.length > 0 ? first : end) - start) / 1000,
+        decodeSeconds: answer.length > 0 ? (end - first) / 1000 : 0,
+      });
+    }
+  }
+
+  private async encodePicture(
+    picture: Picture,
+    signal: AbortSignal | undefined,
+  ): Promise<ImageFeaturesHandle> {
+    const features =
+      this.features.get(picture) ?? (await this.model.encodeImages(picture.pixels, picture.tiles, signal));
+    // Last in insertion order: the first one is the one not used for the longest time.
+    this.features.delete(picture);
+    this.features.set(picture, features);
+    return features;
+  }
+
+  private forgetOldPictures(): void {
+    for (const [oldest, features] of this.features) {
+      if (this.features.size <= KEPT_PICTURES) return;
+      features.destroy();
+      this.features.delete(oldest);
+    }
+  }
+}
+
+/** Rejects once the device is lost, with what a person can do about it. */
+export async function deviceLost(device: GPUDevice): Promise<never> {
+  const { message, reason } = await device.lost;
+  throw new SpeedqError(
+    'device-lost',
+    `The graphics device was lost (${message || reason}): another program may have used up its memory, or the ` +
+      'driver was reset. Reload the page to go on.',
+  );
+}
+
+function concat(ids: Uint32Array, more: readonly number[]): Uint32Array {
+  const all = new Uint32Array(ids.length + more.length);
+  all.set(ids);
+  all.set(more, ids.length);
+  return all;
+}

@@ -1,0 +1,292 @@
+import { SpeedqError } from '@speedq/format';
+import { toWireMessages } from './content.ts';
+import { EngineClient } from './engine-client.ts';
+import { sharedEngine } from './engine-registry.ts';
+import type { EngineLease } from './engine-registry.ts';
+import type { LanguageModelMessage, LanguageModelPrompt } from './messages.ts';
+import { folderUrl, isKept } from './model-files.ts';
+import type { EngineInfo, PromptRequest, SessionState } from './protocol.ts';
+import { checkSampling } from './sample.ts';
+import { opfsStorage } from './storage.ts';
+
+export type Availability = 'unavailable' | 'downloadable' | 'downloading' | 'available';
+
+/** What tells one model from another. Engines with equal options are shared by their sessions. */
+export interface LanguageModelOptions {
+  /** Address of the packed model's folder, relative to the page. */
+  readonly model: string;
+  /** Room for a conversation in tokens; default: the model's own, at most 4096. */
+  readonly contextWindow?: number;
+  /**
+   * Makes the engine's worker, for pages whose bundler or Trusted Types want to see to it themselves:
+   * its script is '@speedq/runtime/worker', a module.
+   */
+  readonly createWorker?: () => Worker;
+}
+
+export interface LanguageModelCreateOptions extends LanguageModelOptions {
+  readonly signal?: AbortSignal;
+  /** As in the Prompt API: gets an EventTarget that fires `downloadprogress` with `loaded` from 0 to 1. */
+  readonly monitor?: (monitor: EventTarget) => void;
+  readonly initialPrompts?: readonly LanguageModelMessage[];
+  /** Absent: the most probable token, always. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+}
+
+export interface LanguageModelPromptOptions {
+  readonly signal?: AbortSignal;
+  readonly maxNewTokens?: number;
+}
+
+export interface SessionInfo extends EngineInfo {
+  /** Decoding speed of the last answer; undefined before the first one of at least two tokens. */
+  readonly tokensPerSecond: number | undefined;
+  /** From the question to the first token of the last answer, pictures included. */
+  readonly firstTokenSeconds: number | undefined;
+}
+
+interface Internals {
+  readonly lease: EngineLease;
+  readonly info: EngineInfo;
+  readonly session: SessionState;
+  readonly options: PromptRequest;
+}
+
+/**
+ * A session with a packed model, in the shape of the browsers' Prompt API. Sessions of one model share
+ * its worker and its weights.
+ *
+ * Errors are SpeedqErrors with a stable `code`, or the abort signal's reason.
+ */
+export class LanguageModel extends EventTarget {
+  private readonly internals: Internals;
+  private usage: number;
+  private last: Pick<SessionInfo, 'tokensPerSecond' | 'firstTokenSeconds'> | undefined;
+  private readonly closing = new AbortController();
+
+  private constructor(internals: Internals) {
+    super();
+    this.internals = internals;
+    this.usage = internals.session.contextUsage;
+  }
+
+  /** Whether `create` would work, and whether it would download. Never downloads. */
+  static async availability({ model }: LanguageModelOptions): Promise<Availability> {
+    if (!('gpu' in navigator) || !(await navigator.gpu.requestAdapter())) return 'unavailable';
+    const storage = await opfsStorage(absoluteUrl(model));
+    return storage && (await isKept(storage)) ? 'available' : 'downloadable';
+  }
+
+  /**
+   * @throws {SpeedqError} `network`, `not-a-model`, `invalid-manifest`, `checksum-mismatch`,
+   * `file-truncated`, `no-webgpu`, `out-of-memory`, `context-exceeded`, `invalid-argument`.
+   */
+  static async create(options: LanguageModelCreateOptions): Promise<LanguageModel> {
+    const { signal, initialPrompts = [], temperature, topK, topP } = options;
+    signal?.throwIfAborted();
+    const sampling = temperature !== undefined || topK !== undefined || topP !== undefined;
+    if (sampling) checkSampling({ temperature: temperature ?? 1, topK, topP });
+    const messages = await toWireMessages(initialPrompts);
+    const monitor = new EventTarget();
+    options.monitor?.(monitor);
+
+    const lease = sharedEngine(
+      { url: absoluteUrl(options.model), contextWindow: options.contextWindow },
+      () => new EngineClient((options.createWorker ?? defaultWorker)()),
+    );
+    const stopWatching = lease.onProgress(({ loaded, total, phase, source }) => {
+      monitor.dispatchEvent(
+        new DownloadProgressEvent({ fraction: total > 0 ? loaded / total : 0, bytes: total, phase, source }),
+      );
+    });
+    try {
+      const info = await abortable(lease.opened, signal);
+      const session = await lease.client.request(
+        (remote, request) => remote.createSession(request, messages),
+        signal,
+      );
+      return new LanguageModel({
+        lease,
+        info,
+        session,
+        options: sampling ? { temperature: temperature ?? 1, topK, topP } : {},
+      });
+    } catch (error) {
+      lease.release();
+      throw error;
+    } finally {
+      stopWatching();
+    }
+  }
+
+  /** Tokens of the conversation so far. */
+  get contextUsage(): number {
+    return this.usage;
+  }
+
+  /** Tokens a conversation may have, the next answer included. */
+  get contextWindow(): number {
+    return this.internals.info.contextWindow;
+  }
+
+  get info(): SessionInfo {
+    return {
+      ...this.internals.info,
+      tokensPerSecond: this.last?.tokensPerSecond,
+      firstTokenSeconds: this.last?.firstTokenSeconds,
+    };
+  }
+
+  /** Resolves to the whole answer. When aborted or failed, the conversation is what it was before. */
+  async prompt(input: LanguageModelPrompt, options: LanguageModelPromptOptions = {}): Promise<string> {
+    let answer = '';
+    await this.answer(input, options, (text) => (answer += text));
+    return answer;
+  }
+
+  /** The answer as it comes. Cancelling the stream stops it. */
+  promptStreaming(
+    input: LanguageModelPrompt,
+    options: LanguageModelPromptOptions = {},
+  ): ReadableStream<string> {
+    const cancelled = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, cancelled.signal]) : cancelled.signal;
+    return new ReadableStream<string>({
+      start: (controller) => {
+        this.answer(input, { ...options, signal }, (text) => controller.enqueue(text)).then(
+          () => controller.close(),
+          (error: unknown) => {
+            // Whoever cancelled the stream does not read its error.
+            if (!cancelled.signal.aborted) controller.error(error);
+          },
+        );
+      },
+      cancel: (reason) => cancelled.abort(reason),
+    });
+  }
+
+  /** Adds messages to the conversation without asking for an answer. */
+  async append(input: LanguageModelPrompt, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const messages = await toWireMessages(input);
+    this.usage = await this.request((remote, request) => remote.append(request, this.id, messages), options);
+  }
+
+  /** Tokens that `input` would add to the conversation. */
+  async measureContextUsage(
+    input: LanguageModelPrompt,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const messages = await toWireMessages(input);
+    return await this.request((remote, request) => remote.measure(request, this.id, messages), options);
+  }
+
+  /** A session of its own with the same conversation. */
+  async clone(options: { readonly signal?: AbortSignal } = {}): Promise<LanguageModel> {
+    const session = await this.request((remote) => remote.cloneSession(this.id), options);
+    return new LanguageModel({ ...this.internals, session, lease: this.internals.lease.share() });
+  }
+
+  /** Frees the session, and the model with its last session. What is pending rejects. */
+  destroy(): void {
+    if (this.closing.signal.aborted) return;
+    this.closing.abort(
+      new SpeedqError('aborted', 'The session was destroyed. Create a new one to ask more questions.'),
+    );
+    const { lease } = this.internals;
+    lease.client.request((remote) => remote.destroySession(this.id)).catch(() => {});
+    lease.release();
+  }
+
+  private get id(): number {
+    return this.internals.session.id;
+  }
+
+  private async answer(
+    input: LanguageModelPrompt,
+    { signal, maxNewTokens }: LanguageModelPromptOptions,
+    onText: (text: string) => void,
+  ): Promise<void> {
+    const messages = await toWireMessages(input);
+    const { client } = this.internals.lease;
+    const request = { ...this.internals.options, maxNewTokens };
+    const { contextUsage, stats } = await client.prompt(
+      this.id,
+      messages,
+      request,
+      onText,
+      this.withClosing(signal),
+    );
+    this.usage = contextUsage;
+    const { newTokens, decodeSeconds, prefillSeconds } = stats;
+    this.last = {
+      tokensPerSecond: newTokens > 1 && decodeSeconds > 0 ? (newTokens - 1) / decodeSeconds : undefined,
+      firstTokenSeconds: prefillSeconds,
+    };
+  }
+
+  private request<T>(
+    call: Parameters<typeof EngineClient.prototype.request<T>>[0],
+    { signal }: { readonly signal?: AbortSignal },
+  ): Promise<T> {
+    return this.internals.lease.client.request(call, this.withClosing(signal));
+  }
+
+  private withClosing(signal: AbortSignal | undefined): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.closing.signal]) : this.closing.signal;
+  }
+}
+
+/**
+ * `downloadprogress` of the Prompt API (`loaded` and `total` as fractions of 1), with what a page needs to
+ * say more.
+ */
+export class DownloadProgressEvent extends Event {
+  readonly loaded: number;
+  readonly total = 1;
+  /** Size of what is loaded. */
+  readonly totalBytes: number;
+  readonly phase: 'download' | 'prepare';
+  readonly source: 'network' | 'storage';
+
+  constructor(progress: {
+    fraction: number;
+    bytes: number;
+    phase: 'download' | 'prepare';
+    source: 'network' | 'storage';
+  }) {
+    super('downloadprogress');
+    this.loaded = progress.fraction;
+    this.totalBytes = progress.bytes;
+    this.phase = progress.phase;
+    this.source = progress.source;
+  }
+}
+
+function defaultWorker(): Worker {
+  return new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'speedq' });
+}
+
+function absoluteUrl(model: string): string {
+  try {
+    return folderUrl(new URL(model, document.baseURI).href);
+  } catch (cause) {
+    throw new SpeedqError(
+      'invalid-argument',
+      `model must be the address of a packed model; got '${model}'.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}

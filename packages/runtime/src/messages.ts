@@ -1,0 +1,28 @@
+/** The conversation types of the Prompt API, reduced to what a vision-language model takes. */
+
+export type LanguageModelRole = 'system' | 'user' | 'assistant';
+
+/** What an image part may hold: everything `createImageBitmap` takes, and the bytes of a picture file. */
+export type ImageValue = ImageBitmapSource | BufferSource;
+
+export type LanguageModelContent =
+  { readonly type: 'text'; readonly value: string } | { readonly type: 'image'; readonly value: ImageValue };
+
+export interface LanguageModelMessage {
+  readonly role: LanguageModelRole;
+  readonly content: string | readonly LanguageModelContent[];
+}
+
+/** A string is one message of the user. */
+export type LanguageModelPrompt = string | readonly LanguageModelMessage[];
+
+/** A message as it goes to the worker: every value can be cloned, no element of a page is left. */
+export interface WireMessage {
+  readonly role: LanguageModelRole;
+  readonly parts: readonly WirePart[];
+}
+
+export type WirePart =
+  { readonly type: 'text'; readonly text: string } | { readonly type: 'image'; readonly image: WireImage };
+
+export type WireImage = Blob | ImageBitmap | ImageData;

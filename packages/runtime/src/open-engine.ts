@@ -1,0 +1,56 @@
+import { SpeedqError } from '@speedq/format';
+import { createWebGPUModel } from '@speedq/kernels';
+import { parseConfig } from '@speedq/model';
+import { CONTROL_TOKENS, openTokenizer } from '@speedq/processor';
+import type { TokenizerFiles } from '@speedq/processor';
+import { createCodec } from './codec.ts';
+import { ChatEngine } from './engine.ts';
+import { CONFIG_FILE, TOKENIZER_FILES } from './model-files.ts';
+import type { ModelFiles } from './model-files.ts';
+import { checkModel, packedWeights } from './packed-weights.ts';
+
+export interface OpenEngineOptions {
+  /** Tokens of the KV cache; default: what the model was trained for, at most DEFAULT_CONTEXT. */
+  readonly contextWindow?: number;
+}
+
+/** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 100 MB. */
+export const DEFAULT_CONTEXT = 4096;
+
+/**
+ * A packed model on a device, ready to chat; in a worker as in Node. Everything that can be wrong with the
+ * small files is found before the first shard is read.
+ *
+ * @throws {SpeedqError} what `ModelFiles.read` throws; `invalid-config`, `invalid-tokenizer`,
+ * `missing-tensor`, `shape-mismatch`, `invalid-safetensors`, `out-of-memory`, `unsupported`.
+ */
+export async function openEngine(
+  device: GPUDevice,
+  files: ModelFiles,
+  { contextWindow }: OpenEngineOptions = {},
+): Promise<ChatEngine> {
+  const { manifest } = files;
+  const text = async (name: string): Promise<string> => new TextDecoder().decode(await files.read(name));
+  const configText = await text(CONFIG_FILE);
+  const tokenizerFiles: Record<string, string> = {};
+  for (const name of TOKENIZER_FILES) {
+    if (manifest.files.some((file) => file.name === name)) tokenizerFiles[name] = await text(name);
+  }
+  const tokenizer = openTokenizer(tokenizerFiles satisfies TokenizerFiles);
+  const config = parseConfig(parseJson(configText), {
+    imageTokenId: tokenizer.tokenToId(CONTROL_TOKENS.imageContext),
+  });
+  checkModel(config, manifest);
+  const { maxPositionEmbeddings } = config.language;
+  const maxContext = contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT);
+  const model = await createWebGPUModel(device, config, packedWeights(files), { maxContext });
+  return new ChatEngine(model, createCodec(manifest, tokenizer));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new SpeedqError('invalid-config', `${CONFIG_FILE} is not JSON. Pack the model again.`, { cause });
+  }
+}

@@ -1,0 +1,84 @@
+import * as Comlink from 'comlink';
+import { fromWire, toWire } from './error-transfer.ts';
+import type { WireError } from './error-transfer.ts';
+import type { ResponseStats } from './engine.ts';
+import type { LoadProgress } from './model-files.ts';
+import type { WireMessage } from './messages.ts';
+
+/** What the page asks of the engine's worker. Every call may reject with a SpeedqError. */
+export interface EngineApi {
+  /** Resolves once the worker holds the Web Lock `lock`, its sign of life. */
+  hello(lock: string): Promise<void>;
+  open(options: OpenRequest, progress: MessagePort): Promise<EngineInfo>;
+  createSession(request: number, messages: readonly WireMessage[]): Promise<SessionState>;
+  cloneSession(session: number): Promise<SessionState>;
+  destroySession(session: number): Promise<void>;
+  /** Resolves to the context usage. */
+  append(request: number, session: number, messages: readonly WireMessage[]): Promise<number>;
+  measure(request: number, session: number, messages: readonly WireMessage[]): Promise<number>;
+  /** The answer, or what went wrong, comes through `output`. */
+  prompt(
+    request: number,
+    session: number,
+    messages: readonly WireMessage[],
+    options: PromptRequest,
+    output: MessagePort,
+  ): Promise<void>;
+  abort(request: number): Promise<void>;
+}
+
+export interface OpenRequest {
+  /** Absolute address of the packed model's folder. */
+  readonly url: string;
+  /** Tokens; absent: the model's own, at most DEFAULT_CONTEXT. */
+  readonly contextWindow?: number;
+}
+
+export interface EngineInfo {
+  readonly model: string;
+  readonly adapter: AdapterDescription;
+  readonly contextWindow: number;
+  /** Bytes of GPU buffers: weights, KV cache, work space. */
+  readonly memoryBytes: number;
+  /** Whether the next visit needs no server. */
+  readonly keptOffline: boolean;
+}
+
+export interface AdapterDescription {
+  /** As the browser names it, for people. */
+  readonly name: string;
+  /** A CPU pretending to be a graphics card: right, and slow. */
+  readonly isSoftware: boolean;
+}
+
+export interface SessionState {
+  readonly id: number;
+  readonly contextUsage: number;
+}
+
+export interface PromptRequest {
+  readonly maxNewTokens?: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+}
+
+export type ProgressMessage = LoadProgress & { readonly phase: 'download' | 'prepare' };
+
+export type OutputMessage =
+  | { readonly text: string }
+  | { readonly done: { readonly contextUsage: number; readonly stats: ResponseStats } }
+  | { readonly error: WireError };
+
+/** Comlink's own handler drops every field of an error but name, message and stack. Both ends call this. */
+export function installErrorTransfer(): void {
+  const marker = Comlink.transferHandlers.get('throw');
+  if (!marker) throw new Error('Comlink has no handler for thrown values');
+  Comlink.transferHandlers.set('throw', {
+    canHandle: (value): value is unknown => marker.canHandle(value),
+    serialize: (thrown) => [toWire((thrown as { value: unknown }).value), []],
+    deserialize: (wire) => {
+      throw fromWire(wire as WireError);
+    },
+  });
+}

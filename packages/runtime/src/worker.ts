@@ -1,0 +1,207 @@
+/** The engine's worker: everything heavy happens here. The page talks to it through `EngineApi`. */
+import { SpeedqError } from '@speedq/format';
+import * as Comlink from 'comlink';
+import { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
+import { createBatcher } from './batcher.ts';
+import { Conversation } from './conversation.ts';
+import { deviceLost } from './engine.ts';
+import type { ChatEngine } from './engine.ts';
+import { toWire } from './error-transfer.ts';
+import type { WireMessage } from './messages.ts';
+import { loadedFiles, openModelFiles } from './model-files.ts';
+import { openEngine } from './open-engine.ts';
+import { readPicture } from './picture.ts';
+import { installErrorTransfer } from './protocol.ts';
+import type {
+  EngineApi,
+  EngineInfo,
+  OpenRequest,
+  OutputMessage,
+  ProgressMessage,
+  PromptRequest,
+  SessionState,
+} from './protocol.ts';
+import type { ChatMessage, Picture } from './prompt.ts';
+import { opfsStorage } from './storage.ts';
+
+interface Opened {
+  readonly engine: ChatEngine;
+  /** Rejects when the device is lost. */
+  readonly lost: Promise<never>;
+  readPicture(image: Extract<WireMessage['parts'][number], { type: 'image' }>['image']): Promise<Picture>;
+}
+
+class EngineWorker implements EngineApi {
+  private opened: Opened | undefined;
+  private readonly sessions = new Map<number, Conversation>();
+  private readonly requests = new Map<number, AbortController>();
+  private nextSession = 1;
+
+  hello(lock: string): Promise<void> {
+    return new Promise((held) => {
+      // Never released: the browser does it when the worker ends.
+      void navigator.locks.request(lock, () => {
+        held();
+        return new Promise(() => {});
+      });
+    });
+  }
+
+  async open({ url, contextWindow }: OpenRequest, progress: MessagePort): Promise<EngineInfo> {
+    const report = (message: ProgressMessage): void => progress.postMessage(message);
+    // Without an adapter there is no use in downloading anything.
+    const adapter = await requestAdapter();
+    const files = await openModelFiles(url, {
+      storage: await opfsStorage(url),
+      onProgress: (loaded) => report({ ...loaded, phase: 'download' }),
+    });
+    files.expect(loadedFiles(files.manifest).map(({ name }) => name));
+    const device = await requestDevice(adapter);
+    const lost = deviceLost(device);
+    lost.catch(() => {});
+    const engine = await Promise.race([openEngine(device, files, { contextWindow }), lost]);
+    await files.finish();
+    const { manifest } = files;
+    this.opened = { engine, lost, readPicture: (image) => readPicture(image, manifest) };
+    return {
+      model: manifest.name,
+      adapter: describeAdapter(adapter),
+      contextWindow: engine.contextWindow,
+      memoryBytes: engine.memoryBytes,
+      keptOffline: files.kept,
+    };
+  }
+
+  async createSession(request: number, messages: readonly WireMessage[]): Promise<SessionState> {
+    return await this.abortable(request, async () => {
+      const conversation = new Conversation(this.engine());
+      if (messages.length > 0) conversation.append(await this.read(messages));
+      return this.keep(conversation);
+    });
+  }
+
+  cloneSession(session: number): Promise<SessionState> {
+    return Promise.resolve(this.keep(this.session(session).clone()));
+  }
+
+  destroySession(session: number): Promise<void> {
+    this.sessions.delete(session);
+    return Promise.resolve();
+  }
+
+  append(request: number, session: number, messages: readonly WireMessage[]): Promise<number> {
+    return this.abortable(request, async () => {
+      const conversation = this.session(session);
+      conversation.append(await this.read(messages));
+      return conversation.contextUsage;
+    });
+  }
+
+  measure(request: number, session: number, messages: readonly WireMessage[]): Promise<number> {
+    return this.abortable(request, async () => this.session(session).measure(await this.read(messages)));
+  }
+
+  async prompt(
+    request: number,
+    session: number,
+    messages: readonly WireMessage[],
+    options: PromptRequest,
+    output: MessagePort,
+  ): Promise<void> {
+    const send = (message: OutputMessage): void => output.postMessage(message);
+    const batcher = createBatcher((text) => send({ text }));
+    try {
+      const done = await this.abortable(request, (signal) =>
+        this.answer(this.session(session), messages, options, signal, (text) => batcher.push(text)),
+      );
+      batcher.flush();
+      send({ done });
+    } catch (error) {
+      batcher.flush();
+      send({ error: toWire(error) });
+    } finally {
+      output.close();
+    }
+  }
+
+  abort(request: number): Promise<void> {
+    this.requests.get(request)?.abort();
+    return Promise.resolve();
+  }
+
+  private async answer(
+    conversation: Conversation,
+    messages: readonly WireMessage[],
+    { maxNewTokens, temperature, topK, topP }: PromptRequest,
+    signal: AbortSignal,
+    onText: (text: string) => void,
+  ): Promise<Extract<OutputMessage, { done: unknown }>['done']> {
+    let stats!: Extract<OutputMessage, { done: unknown }>['done']['stats'];
+    const read = await this.read(messages);
+    const pieces = conversation.respond(read, {
+      maxNewTokens,
+      sampling: temperature === undefined ? undefined : { temperature, topK, topP, random: Math.random },
+      signal,
+      onStats: (value) => (stats = value),
+    });
+    const { lost } = this.current();
+    const write = async (): Promise<void> => {
+      for await (const text of pieces) onText(text);
+    };
+    await Promise.race([write(), lost]);
+    return { contextUsage: conversation.contextUsage, stats };
+  }
+
+  /** Decodes pictures; what stays is what the model takes. */
+  private read(messages: readonly WireMessage[]): Promise<ChatMessage[]> {
+    const opened = this.current();
+    return Promise.all(
+      messages.map(async ({ role, parts }) => ({
+        role,
+        parts: await Promise.all(
+          parts.map(async (part) =>
+            part.type === 'text'
+              ? part
+              : { type: 'image' as const, picture: await opened.readPicture(part.image) },
+          ),
+        ),
+      })),
+    );
+  }
+
+  private async abortable<T>(request: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    this.requests.set(request, controller);
+    try {
+      return await run(controller.signal);
+    } finally {
+      this.requests.delete(request);
+    }
+  }
+
+  private keep(conversation: Conversation): SessionState {
+    const id = this.nextSession++;
+    this.sessions.set(id, conversation);
+    return { id, contextUsage: conversation.contextUsage };
+  }
+
+  private session(id: number): Conversation {
+    const conversation = this.sessions.get(id);
+    if (!conversation) {
+      throw new SpeedqError('aborted', 'The session was destroyed. Create a new one to ask more questions.');
+    }
+    return conversation;
+  }
+
+  private engine(): ChatEngine {
+    return this.current().engine;
+  }
+
+  private current(): Opened {
+    if (!this.opened) throw new SpeedqError('internal', 'The engine was used before it was open.');
+    return this.opened;
+  }
+}
+
+installErrorTransfer();
+Comlink.expose(new EngineWorker());
