@@ -49,7 +49,13 @@ describe.each(goldenCases('internvl/clip', '.safetensors'))('clip search %s', (n
 
   const widths = [...header.tensors.keys()].flatMap((key) => /^best_max_(\d)bit$/.exec(key)?.[1] ?? []);
   it.each(widths.map(Number))('finds the reference candidate or an equally good one at %i bits', (bits) => {
-    const scheme = { kind: 'bilevel', bits: bits as 2 | 4, groupSize, scaleGroupSize: 1, zero: 'integer' } as const;
+    const scheme = {
+      kind: 'bilevel',
+      bits: bits as 2 | 4,
+      groupSize,
+      scaleGroupSize: 1,
+      zero: 'integer',
+    } as const;
     const found = searchClipRange(weight, rows, columns, scheme, gram, { reference: true });
     const max = floats(`best_max_${bits}bit`);
     const min = floats(`best_min_${bits}bit`);

@@ -14,7 +14,7 @@ import type { BilevelScheme } from './schemes.ts';
 
 /** 1, 0.95, …, 0.55. */
 const STEPS = 10;
-const MIN_SCALE = 1e-5;
+const MIN_SCALE = Math.fround(1e-5);
 
 /**
  * Adds XᵀX of each column group to `into`.
@@ -27,7 +27,11 @@ export function accumulateGram(
   groupSize: number,
   into: Float64Array,
 ): void {
-  if (columns % groupSize !== 0 || activations.length !== rows * columns || into.length !== columns * groupSize) {
+  if (
+    columns % groupSize !== 0 ||
+    activations.length !== rows * columns ||
+    into.length !== columns * groupSize
+  ) {
     throw new SpeedqError(
       'shape-mismatch',
       `Gram matrices of [${rows}, ${columns}] activations in groups of ${groupSize} need ` +
@@ -60,8 +64,9 @@ export interface ClipSearchOptions {
  * The range of each group of weight [rows, columns] to clamp to.
  * gram: [columns/groupSize, groupSize, groupSize] from accumulateGram.
  *
- * By default candidates are scored as they will be stored: a first pass with unquantized scales fixes each
- * block's step and minimum, a second scores every candidate with its scale re-coded on them.
+ * By default candidates are scored as they will be stored. A first pass with unquantized scales gives each
+ * block its smallest and largest scale, hence step and minimum; the two groups that set them are left alone and
+ * the others searched again among scales in between, re-coded. So the second pass can only lower the error.
  */
 export function searchClipRange(
   weight: Float32Array,
@@ -89,8 +94,10 @@ export function searchClipRange(
   if (reference) return best;
   for (let group = 0; group < groups; group++) {
     for (let first = 0; first < rows; first += scaleGroupSize) {
-      search.fixBlock(best, first, scaleGroupSize, group, groups);
-      for (let row = first; row < first + scaleGroupSize; row++) visit(row * groups + group);
+      const fixed = search.fixBlock(best, first, scaleGroupSize, group, groups);
+      for (let row = first; row < first + scaleGroupSize; row++) {
+        if (!fixed.includes(row * groups + group)) visit(row * groups + group);
+      }
     }
   }
   return best;
@@ -107,6 +114,9 @@ class GroupSearch {
   /** Second-level step and minimum while re-coding scales; NaN in the first pass. */
   private step = NaN;
   private minimum = NaN;
+  /** Scales that leave step and minimum as they are. */
+  private smallest = 0;
+  private largest = Infinity;
 
   constructor(
     weight: Float32Array,
@@ -123,22 +133,33 @@ class GroupSearch {
     this.error = new Float64Array(groupSize);
   }
 
-  /** Fixes step and minimum from the block's present ranges, as chooseBilevel does. */
-  fixBlock(range: GroupRange, first: number, count: number, group: number, groups: number): void {
-    let smallest = Infinity;
-    let largest = 0;
+  /** Fixes step and minimum from the block's present ranges; returns the two groups that determine them. */
+  fixBlock(range: GroupRange, first: number, count: number, group: number, groups: number): number[] {
+    this.smallest = Infinity;
+    this.largest = 0;
+    let [lowest, highest] = [-1, -1];
     for (let row = first; row < first + count; row++) {
       const index = row * groups + group;
-      const low = Math.min(range.min[index], 0);
-      const high = Math.max(range.max[index], 0);
-      if (low === high) continue;
-      const s = Math.max((high - low) / this.qmax, MIN_SCALE);
-      smallest = Math.min(smallest, s);
-      largest = Math.max(largest, s);
+      const s = this.scaleOf(range.min[index], range.max[index]);
+      if (range.min[index] === 0 && range.max[index] === 0) continue;
+      if (s < this.smallest) {
+        this.smallest = s;
+        lowest = index;
+      }
+      if (s > this.largest) {
+        this.largest = s;
+        highest = index;
+      }
     }
-    if (largest === 0) smallest = largest = MIN_SCALE;
-    this.step = roundToHalf((largest - smallest) / 15);
-    this.minimum = roundToHalf(smallest);
+    this.step = roundToHalf(Math.fround(Math.fround(this.largest - this.smallest) / 15));
+    this.minimum = roundToHalf(this.smallest);
+    return [lowest, highest];
+  }
+
+  private scaleOf(min: number, max: number): number {
+    const low = this.reference ? min : Math.min(min, 0);
+    const high = this.reference ? max : Math.max(max, 0);
+    return Math.max(Math.fround(Math.fround(high - low) / this.qmax), MIN_SCALE);
   }
 
   run(index: number, group: number, full: GroupRange, best: GroupRange): void {
@@ -148,7 +169,9 @@ class GroupSearch {
       const max = fround(full.max[index] * fround(1 - i / 20));
       for (let j = 0; j < STEPS; j++) {
         const min = fround(full.min[index] * fround(1 - j / 20));
-        const error = this.score(index, group, min, max);
+        const s = this.scaleOf(min, max);
+        if (s < this.smallest || s > this.largest) continue;
+        const error = this.score(index, group, min, max, s);
         if (error < bestError) {
           bestError = error;
           best.min[index] = min;
@@ -159,17 +182,18 @@ class GroupSearch {
   }
 
   /** Squared error of the group's partial output when clamped to [min, max] and quantized. */
-  private score(index: number, group: number, min: number, max: number): number {
+  private score(index: number, group: number, min: number, max: number, chosen: number): number {
     const { weight, gram, groupSize, qmax, error } = this;
     const { fround } = Math;
-    const low = this.reference ? min : Math.min(min, 0);
-    const high = this.reference ? max : Math.max(max, 0);
-    let s = Math.max(fround(fround(high - low) / qmax), fround(MIN_SCALE));
+    let s = chosen;
     if (this.step >= 0) {
-      const code = this.step === 0 ? 0 : roundHalfToEven((s - this.minimum) / this.step);
+      const code = this.step === 0 ? 0 : roundHalfToEven(fround(fround(s - this.minimum) / this.step));
       s = fround(this.step * Math.min(Math.max(code, 0), 15) + this.minimum);
     }
-    const z = Math.min(Math.max(-roundHalfToEven(fround(low / s)), 0), qmax);
+    const z = Math.min(
+      Math.max(-roundHalfToEven(fround((this.reference ? min : Math.min(min, 0)) / s)), 0),
+      qmax,
+    );
     const start = index * groupSize;
     for (let i = 0; i < groupSize; i++) {
       const w = weight[start + i];

@@ -48,7 +48,9 @@ export class JsonReader {
   }
 
   number(): number {
-    return typeof this.value === 'number' && Number.isFinite(this.value) ? this.value : this.wrong('a number');
+    return typeof this.value === 'number' && Number.isFinite(this.value)
+      ? this.value
+      : this.wrong('a number');
   }
 
   integer(min: number, max: number = Number.MAX_SAFE_INTEGER): number {

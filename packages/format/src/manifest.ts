@@ -90,7 +90,9 @@ export function parseManifest(text: string): PackedManifest {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new SpeedqError('invalid-manifest', `${MANIFEST_FILE} is not JSON. Download the model again.`, { cause });
+    throw new SpeedqError('invalid-manifest', `${MANIFEST_FILE} is not JSON. Download the model again.`, {
+      cause,
+    });
   }
   const root = new JsonReader(json, MANIFEST_FILE, invalid);
   if (!root.has('format') || root.get('format').value !== FORMAT) invalid(`"format" is not "${FORMAT}"`);
@@ -117,7 +119,10 @@ export function parseManifest(text: string): PackedManifest {
       imageContext: prompt.get('imageContext').string(),
       imageEnd: prompt.get('imageEnd').string(),
     },
-    stopTokenIds: root.get('stopTokenIds').array(1024).map((id) => id.integer(0, 2 ** 31)),
+    stopTokenIds: root
+      .get('stopTokenIds')
+      .array(1024)
+      .map((id) => id.integer(0, 2 ** 31)),
     tiling: readTiling(root.get('tiling')),
     normalization: readNormalization(root.get('normalization')),
     tokensPerTile: root.get('tokensPerTile').integer(1, 65_536),
@@ -125,7 +130,10 @@ export function parseManifest(text: string): PackedManifest {
 }
 
 function invalid(message: string): never {
-  throw new SpeedqError('invalid-manifest', `${MANIFEST_FILE}: ${message}. Download or pack the model again.`);
+  throw new SpeedqError(
+    'invalid-manifest',
+    `${MANIFEST_FILE}: ${message}. Download or pack the model again.`,
+  );
 }
 
 /** Plain names only: a manifest must not reach outside its folder. */
@@ -151,17 +159,23 @@ function readFile(reader: JsonReader): ManifestFile {
 function readTensor(name: string, reader: JsonReader, sizes: ReadonlyMap<string, number>): ManifestTensor {
   reader.onlyKeys(['scheme', 'shape', 'parts']);
   const scheme = readScheme(reader.get('scheme'));
-  const shape = reader.get('shape').array(MAX_RANK).map((size) => size.integer(1, 2 ** 31));
+  const shape = reader
+    .get('shape')
+    .array(MAX_RANK)
+    .map((size) => size.integer(1, 2 ** 31));
   if (!Number.isSafeInteger(shape.reduce((product, size) => product * size, 4))) {
     invalid(`${reader.path}.shape overflows`);
   }
   const step = partStep(scheme);
-  const parts = reader.get('parts').array(MAX_FILES).map((part): TensorPart => {
-    part.onlyKeys(['file', 'rows']);
-    const file = fileName(part.get('file'));
-    if (!sizes.has(file)) invalid(`${part.path} names "${file}", which "files" does not list`);
-    return { file, rows: part.get('rows').integer(1) };
-  });
+  const parts = reader
+    .get('parts')
+    .array(MAX_FILES)
+    .map((part): TensorPart => {
+      part.onlyKeys(['file', 'rows']);
+      const file = fileName(part.get('file'));
+      if (!sizes.has(file)) invalid(`${part.path} names "${file}", which "files" does not list`);
+      return { file, rows: part.get('rows').integer(1) };
+    });
   const rows = shape[0] ?? 1;
   if (parts.reduce((sum, part) => sum + part.rows, 0) !== rows) {
     invalid(`the parts of ${name} do not add up to ${rows} rows`);
@@ -221,7 +235,10 @@ function readTiling(reader: JsonReader): ManifestTiling {
 function readNormalization(reader: JsonReader): PackedManifest['normalization'] {
   reader.onlyKeys(['mean', 'std']);
   const channels = (key: string): [number, number, number] => {
-    const values = reader.get(key).array(3).map((value) => value.number());
+    const values = reader
+      .get(key)
+      .array(3)
+      .map((value) => value.number());
     if (values.length !== 3) invalid(`normalization.${key} needs 3 numbers`);
     return [values[0], values[1], values[2]];
   };

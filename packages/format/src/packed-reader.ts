@@ -83,7 +83,10 @@ export async function readPackedTensor(
 ): Promise<PackedTensor> {
   const tensor = manifest.tensors.get(name);
   if (tensor === undefined) {
-    throw new SpeedqError('missing-tensor', `The packed model has no tensor "${name}". Pack the model again.`);
+    throw new SpeedqError(
+      'missing-tensor',
+      `The packed model has no tensor "${name}". Pack the model again.`,
+    );
   }
   const { scheme, shape } = tensor;
   const entries = expectedEntries(name, tensor);
@@ -114,7 +117,12 @@ export async function readPackedTensor(
     return { scheme, shape: matrix, codes: words('codes'), meta: words('meta') } satisfies PackedBilevel;
   }
   if (scheme.kind === 'symmetric') {
-    return { scheme, shape: matrix, codes: words('codes'), scales: halves('scales') } satisfies PackedSymmetric;
+    return {
+      scheme,
+      shape: matrix,
+      codes: words('codes'),
+      scales: halves('scales'),
+    } satisfies PackedSymmetric;
   }
   const data = scheme.dtype === 'f16' ? halves('data') : bytesAs(Float32Array, joined.get('data')!);
   return { scheme, shape, data } satisfies PackedFloat;

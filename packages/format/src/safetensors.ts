@@ -53,7 +53,11 @@ export const SIZE_PREFIX_BYTES = 8;
  * Bytes from the start of the file to the end of its header, from (at least) its first 8 bytes.
  * Throws `file-truncated` where the file ends before, `invalid-safetensors` on an absurd size.
  */
-export function safetensorsHeaderBytes(prefix: Uint8Array, fileBytes: number, file = 'safetensors file'): number {
+export function safetensorsHeaderBytes(
+  prefix: Uint8Array,
+  fileBytes: number,
+  file = 'safetensors file',
+): number {
   if (prefix.length < SIZE_PREFIX_BYTES || fileBytes < SIZE_PREFIX_BYTES) {
     throw new SpeedqError(
       'file-truncated',
@@ -124,7 +128,9 @@ function layout(
     if (!Number.isSafeInteger(bytes)) fail(`the size of tensor "${name}" overflows`);
     if (begin > end) fail(`tensor "${name}" ends (${end}) before it begins (${begin})`);
     if (end - begin !== bytes) {
-      fail(`tensor "${name}" (${dtype} [${shape.join(', ')}]) needs ${bytes} bytes, its offsets span ${end - begin}`);
+      fail(
+        `tensor "${name}" (${dtype} [${shape.join(', ')}]) needs ${bytes} bytes, its offsets span ${end - begin}`,
+      );
     }
     tensors.set(name, { name, dtype, shape, offset: dataOffset + begin, bytes });
   }
@@ -155,7 +161,11 @@ export function parseSafetensors(bytes: Uint8Array, file?: string): SafetensorsH
 }
 
 /** The tensor's entry, or `missing-tensor`. */
-export function requireTensor(header: SafetensorsHeader, name: string, file = 'safetensors file'): TensorInfo {
+export function requireTensor(
+  header: SafetensorsHeader,
+  name: string,
+  file = 'safetensors file',
+): TensorInfo {
   const info = header.tensors.get(name);
   if (info === undefined) {
     throw new SpeedqError('missing-tensor', `${file}: tensor "${name}" is missing. Is this the right file?`);

@@ -68,7 +68,8 @@ export function planShards(tensors: readonly PlannedTensor[], options: ShardOpti
       rowStart += rows;
     }
   }
-  const file = (shard: number): string => `${stem}-${digits(shard + 1)}-of-${digits(shards.length)}.safetensors`;
+  const file = (shard: number): string =>
+    `${stem}-${digits(shard + 1)}-of-${digits(shards.length)}.safetensors`;
   const planned = new Map<string, ManifestTensor>();
   for (const { name, scheme, shape } of tensors) {
     const list = parts.get(name)!.map(({ shard, rows }): TensorPart => ({ file: file(shard), rows }));
@@ -87,7 +88,8 @@ const ENTRY_RESERVE = 192;
 
 function shardBytes(stored: readonly StoredTensor[]): number {
   let bytes = 0;
-  for (const tensor of stored) bytes += declaredBytes(tensor) + JSON.stringify(tensor.name).length * 3 + ENTRY_RESERVE;
+  for (const tensor of stored)
+    bytes += declaredBytes(tensor) + JSON.stringify(tensor.name).length * 3 + ENTRY_RESERVE;
   return bytes;
 }
 

@@ -38,13 +38,21 @@ export function storedTensors(
   const { codeWords, metaWords } = bilevelLayout(scheme);
   const blocks = [rows / scaleGroupSize, columns / groupSize];
   return [
-    { kind: 'codes', name: `${name}.codes${suffix}`, dtype: 'U32', shape: [...blocks, scaleGroupSize, codeWords] },
+    {
+      kind: 'codes',
+      name: `${name}.codes${suffix}`,
+      dtype: 'U32',
+      shape: [...blocks, scaleGroupSize, codeWords],
+    },
     { kind: 'meta', name: `${name}.meta${suffix}`, dtype: 'U32', shape: [...blocks, metaWords] },
   ];
 }
 
 /** The array a stored tensor comes from. */
-export function storedArray(tensor: PackedTensor, kind: StoredKind): Uint32Array | Uint16Array | Float32Array {
+export function storedArray(
+  tensor: PackedTensor,
+  kind: StoredKind,
+): Uint32Array | Uint16Array | Float32Array {
   const array = (tensor as unknown as Record<StoredKind, Uint32Array | undefined>)[kind];
   if (array === undefined) throw new TypeError(`a ${tensor.scheme.kind} tensor has no ${kind}`);
   return array;

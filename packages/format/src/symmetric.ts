@@ -78,7 +78,10 @@ function idempotentScale(absmax: number): number {
 }
 
 /** Weights [rows, columns] that the codes stand for: s·(q − 7). */
-export function dequantizeSymmetric({ codes, scale }: Pick<SymmetricTensor, 'codes' | 'scale'>): Float32Array {
+export function dequantizeSymmetric({
+  codes,
+  scale,
+}: Pick<SymmetricTensor, 'codes' | 'scale'>): Float32Array {
   const values = new Float32Array(codes.length);
   for (let i = 0; i < codes.length; i++) values[i] = scale[Math.floor(i / GROUP_SIZE)] * (codes[i] - ZERO);
   return values;
