@@ -53,19 +53,39 @@ export class Session {
 
   /** Runs with only the feeds this graph reads; a missing one is an error. */
   async run(feeds: ReadonlyMap<string, Feed>, outputs?: readonly string[]): Promise<Map<string, Feed>> {
-    const selected: Record<string, Feed> = {};
-    for (const name of this.session.inputNames) {
-      const feed = feeds.get(name);
-      if (!feed) throw new SpeedqError('internal', `ONNX session needs the input ${name}, which was not fed.`);
-      selected[name] = feed;
-    }
+    const selected = this.select(feeds);
     const results = outputs
       ? await this.session.run(selected, outputs as string[])
       : await this.session.run(selected);
     return new Map(Object.entries(results) as [string, Feed][]);
   }
 
+  /**
+   * Like `run`, writing the results named in `into` to its arrays instead of new ones;
+   * the others named are returned.
+   */
+  async runInto(
+    feeds: ReadonlyMap<string, Feed>,
+    into: ReadonlyMap<string, Feed>,
+    others: readonly string[],
+  ): Promise<Map<string, Feed>> {
+    const fetches: Record<string, Feed | null> = Object.fromEntries(into);
+    for (const name of others) fetches[name] = null;
+    const results = await this.session.run(this.select(feeds), fetches);
+    return new Map(others.map((name) => [name, results[name] as Feed]));
+  }
+
   async release(): Promise<void> {
     await this.session.release();
+  }
+
+  private select(feeds: ReadonlyMap<string, Feed>): Record<string, Feed> {
+    const selected: Record<string, Feed> = {};
+    for (const name of this.session.inputNames) {
+      const feed = feeds.get(name);
+      if (!feed) throw new SpeedqError('internal', `ONNX session needs the input ${name}, which was not fed.`);
+      selected[name] = feed;
+    }
+    return selected;
   }
 }

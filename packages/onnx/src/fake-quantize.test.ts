@@ -1,0 +1,104 @@
+import ort from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import {
+  BILEVEL_2BIT_G128,
+  BILEVEL_2BIT_G16,
+  BILEVEL_3BIT_G16,
+  BILEVEL_4BIT_G32,
+  BILEVEL_4BIT_G32_QQ16,
+  fakeQuantizeBilevel,
+  gradientMask,
+  schemeName,
+  searchClipRange,
+} from '@speedq/format';
+import type { BilevelScheme, GroupRange } from '@speedq/format';
+import { differentiate } from './autodiff.ts';
+import { fakeQuantize } from './fake-quantize.ts';
+import { Graph } from './graph.ts';
+import { Session } from './session.ts';
+import { edgeWeights, randomNormals } from './testing/random.ts';
+
+const SCHEMES = [
+  BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G128,
+  BILEVEL_3BIT_G16,
+  BILEVEL_4BIT_G32,
+  BILEVEL_4BIT_G32_QQ16,
+] as const;
+
+async function run(
+  weight: Float32Array,
+  [rows, columns]: readonly number[],
+  scheme: BilevelScheme,
+  { reference, range }: { reference: boolean; range?: GroupRange },
+) {
+  const g = new Graph();
+  const w = g.input('w', [rows, columns]);
+  const dy = g.input('dy', [rows, columns]);
+  const groups = columns / scheme.groupSize;
+  const bounds = range && { min: g.input('min', [rows, groups]), max: g.input('max', [rows, groups]) };
+  const values = fakeQuantize(g, w, scheme, { reference, range: bounds });
+  g.output('values', values);
+  g.output('dw', differentiate(g, [[values, dy]], [w])[0]!);
+  const session = await Session.create(ort, g.build(), { threads: 2 });
+  const upstream = randomNormals(weight.length, 99);
+  const feeds = new Map([
+    ['w', session.float(weight, [rows, columns])],
+    ['dy', session.float(upstream, [rows, columns])],
+  ]);
+  if (range) {
+    feeds.set('min', session.float(range.min, [rows, groups]));
+    feeds.set('max', session.float(range.max, [rows, groups]));
+  }
+  const results = await session.run(feeds);
+  await session.release();
+  return {
+    values: results.get('values')!.data as Float32Array,
+    gradient: results.get('dw')!.data as Float32Array,
+    upstream,
+  };
+}
+
+/** Equal as numbers: the quantizer's −0 and 0 are one. */
+function expectSame(actual: Float32Array, expected: ArrayLike<number>, what: string) {
+  expect(actual.length).toBe(expected.length);
+  for (let i = 0; i < actual.length; i++) {
+    if (actual[i] !== expected[i]) expect.fail(`${what}[${i}] is ${actual[i]}, expected ${expected[i]}`);
+  }
+}
+
+describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))('fakeQuantize %s', (_name, scheme) => {
+  const shape = [scheme.scaleGroupSize * 3, scheme.groupSize * 5];
+  const count = shape[0] * shape[1];
+  const weights = {
+    normal: randomNormals(count, 7).map((value) => value * 0.02),
+    huge: randomNormals(count, 8).map((value) => value * 8000),
+    tiny: randomNormals(count, 9).map((value) => value * 2e-5),
+    edge: edgeWeights(shape[0], shape[1], scheme.groupSize),
+  };
+  describe.each(Object.entries(weights))('%s weights', (_kind, weight) => {
+    it.each([false, true])('equals the format quantizer to the bit (reference: %s)', async (reference) => {
+      const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
+      const mask = gradientMask(weight, expected.parameters);
+      const actual = await run(weight, shape, scheme, { reference });
+      expectSame(actual.values, expected.values, 'values');
+      expectSame(actual.gradient, actual.upstream.map((value, i) => value * mask[i]), 'gradient');
+    });
+  });
+
+  it('quantizes inside a searched range', async () => {
+    const weight = weights.normal;
+    const gram = new Float64Array(shape[1] * scheme.groupSize);
+    for (let i = 0; i < shape[1]; i++) gram[i * scheme.groupSize + (i % scheme.groupSize)] = 1;
+    const range = searchClipRange(weight, shape[0], shape[1], scheme, gram);
+    const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { range });
+    const actual = await run(weight, shape, scheme, { reference: false, range });
+    expectSame(actual.values, expected.values, 'values');
+  });
+
+  it('refuses a shape the scheme does not divide', () => {
+    const g = new Graph();
+    const weight = g.input('w', [shape[0] + 1, shape[1]]);
+    expect(() => fakeQuantize(g, weight, scheme)).toThrowError(/row count/);
+  });
+});
