@@ -24,6 +24,8 @@ export interface GeneratorOptions {
   readonly size?: number;
   /** Default 'train'. */
   readonly split?: Split;
+  /** Leave the pictures and patch labels out: the questions alone, some twenty times faster. */
+  readonly questionsOnly?: boolean;
   readonly mix: Mix;
 }
 
@@ -107,6 +109,7 @@ const nothing = {
  *   1…96, or (from `sample`) a mix in which no scene can be asked any of the questions.
  */
 export function createGenerator({
+  questionsOnly = false,
   seed,
   size = defaultSize,
   split = 'train',
@@ -141,15 +144,11 @@ export function createGenerator({
     const forEncoder = type === 'mosaic' || type === 'glyphs';
     const questions = askAbout(random, scene, mix, choice, limit);
     if (questions.length === 0 && !forEncoder) return undefined;
-    return {
-      type,
-      rgb: painter.paint(scene),
-      size,
-      objects: labelled(scene, size),
-      ...labelPatches(scene, size),
-      questions,
-      key: keyOf(scene.content),
-    };
+    const objects = labelled(scene, size);
+    const seen = questionsOnly
+      ? { ...nothing, objects }
+      : { rgb: painter.paint(scene), size, objects, ...labelPatches(scene, size) };
+    return { type, ...seen, questions, key: keyOf(scene.content) };
   }
 
   return {

@@ -28,8 +28,10 @@ const dark: readonly Rgb[] = [
 const white: Rgb = [236, 236, 236];
 const byName = new Map(colours.map((colour) => [colour.name, colour.rgb]));
 
-function distance(a: Rgb, b: Rgb): number {
-  return Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+/** How well two colours are told apart: mostly by lightness, a little by hue. Black on white: 366. */
+function contrastOf(a: Rgb, b: Rgb): number {
+  const [red, green, blue] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+  return Math.abs(0.299 * red + 0.587 * green + 0.114 * blue) + 0.25 * Math.hypot(red, green, blue);
 }
 
 function nominal(object: SceneObject): Rgb | undefined {
@@ -42,7 +44,7 @@ function nominal(object: SceneObject): Rgb | undefined {
 export function drawGround(random: Random, objects: readonly SceneObject[]): Ground {
   let best: Ground | undefined;
   let bestContrast = -1;
-  for (let attempt = 0; attempt < 8; attempt++) {
+  for (let attempt = 0; attempt < 10; attempt++) {
     const palette = random.chance(0.15) ? dark : light;
     const from = random.pick(palette);
     const to = random.chance(0.5) ? random.pick(palette) : from;
@@ -51,16 +53,16 @@ export function drawGround(random: Random, objects: readonly SceneObject[]): Gro
     for (const object of objects) {
       const colour = nominal(object);
       // Thin strokes need more contrast than filled shapes; emoji have outlines and shades of their own.
-      const weight = object.family === 'glyph' ? 0.6 : object.family === 'emoji' ? 1.6 : 1;
+      const weight = object.family === 'glyph' ? 0.8 : object.family === 'emoji' ? 1.6 : 1;
       if (colour !== undefined) {
-        contrast = Math.min(contrast, weight * Math.min(distance(colour, from), distance(colour, to)));
+        contrast = Math.min(contrast, weight * Math.min(contrastOf(colour, from), contrastOf(colour, to)));
       }
     }
     if (contrast > bestContrast) {
       best = { from, to, angle };
       bestContrast = contrast;
     }
-    if (contrast >= 90) break;
+    if (contrast >= 95) break;
   }
   return best!;
 }

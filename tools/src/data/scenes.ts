@@ -87,19 +87,21 @@ function randomWord(random: Random): string {
 export function wordScene(random: Random, choice: KindChoice): Scene {
   const text = randomWord(random);
   const style = { font: random.int(textFontCount), colour: random.int(colours.length) };
+  const accompanied = random.chance(0.33);
   const widthInEms = lineWidth(style.font, text);
-  const largest = Math.min(68 * pixel, 0.92 / widthInEms);
+  // Rows are 56 pixels apart: beside an object the word is smaller, to keep clear of it.
+  const largest = Math.min((accompanied ? 54 : 68) * pixel, 0.92 / widthInEms);
   const fontSize = Math.max(Math.min(30 * pixel, largest), largest * random.range(0.75, 1));
   const row = random.int(3);
   const width = widthInEms * fontSize;
   const left = random.range(0.03, 0.97 - width);
-  const y = (row + 0.5) / 3 + random.range(-6, 6) * pixel;
+  const margin = 0.4 * fontSize + 0.02;
+  const y = Math.min(1 - margin, Math.max(margin, (row + 0.5) / 3 + random.range(-6, 6) * pixel));
   const line = putLine(text, style, { left, y, fontSize });
   const objects: SceneObject[] = [...line];
-  if (random.chance(0.33)) {
+  if (accompanied) {
     const otherRow = (row + 1 + random.int(2)) % 3;
     const cell = otherRow * 3 + random.int(3);
-    // Rows are 56 pixels apart and the word may be 50 high: a smaller object keeps clear of it.
     const placement = placeInCell(random, cell, 3, random.range(42, 48) * pixel);
     objects.push(putThing(random, randomThing(random, choice), placement));
   }

@@ -2,9 +2,8 @@ import { categoryPhrases, emojiKinds } from '../emoji.ts';
 import { colours, placeNames } from '../labels.ts';
 import { confusable, type Thing } from '../layout.ts';
 import type { Random } from '../random.ts';
-import type { Question } from '../types.ts';
 import { type Asker, placePhrase } from './objects.ts';
-import { askChoice } from './phrasing.ts';
+import { askChoice, type Asked } from './phrasing.ts';
 import { absentThing, type Pictured, sameFamily, singles, singleShapes, thingOf } from './pictured.ts';
 
 /** Three things that are not in the picture, of the family of the right one, one of them easily confused. */
@@ -24,7 +23,7 @@ function wrongThings(random: Random, about: Pictured, right: Thing): string[] | 
 }
 
 /** Options that are all in the picture where possible: only the place decides. */
-function choiceAt(random: Random, about: Pictured): Question | undefined {
+function choiceAt(random: Random, about: Pictured): Asked | undefined {
   const thing = random.pick(about.things);
   const others = [...new Set(about.things.map(({ name }) => name))].filter((name) => name !== thing.name);
   const wrong = wrongThings(random, about, thingOf(thing));
@@ -36,7 +35,7 @@ function choiceAt(random: Random, about: Pictured): Question | undefined {
   return askChoice(random, 'at', stem, thing.name, [...random.shuffle(others), ...wrong].slice(0, 3));
 }
 
-function choiceWhere(random: Random, about: Pictured): Question | undefined {
+function choiceWhere(random: Random, about: Pictured): Asked | undefined {
   const candidates = singles(about);
   if (candidates.length === 0) return undefined;
   const thing = random.pick(candidates);
@@ -50,7 +49,7 @@ function choiceWhere(random: Random, about: Pictured): Question | undefined {
   return askChoice(random, 'where', `Where is the ${thing.name}?`, placeNames[thing.place], wrong);
 }
 
-function choiceCount(random: Random, about: Pictured): Question | undefined {
+function choiceCount(random: Random, about: Pictured): Asked | undefined {
   const object = random.pick(about.things);
   const n = about.things.filter((other) => other.name === object.name).length;
   const thing = thingOf(object);
@@ -59,7 +58,7 @@ function choiceCount(random: Random, about: Pictured): Question | undefined {
   return askChoice(random, 'count', `How many ${plural} are there?`, `${n}`, wrong.map(String));
 }
 
-function choiceColour(random: Random, about: Pictured): Question | undefined {
+function choiceColour(random: Random, about: Pictured): Asked | undefined {
   const shapes = singleShapes(about);
   if (shapes.length === 0) return undefined;
   const shape = random.pick(shapes);
@@ -98,7 +97,7 @@ export const choice: Asker = (random, about) => {
 };
 
 /** "Which of these is a fruit?", without a picture. */
-export function choiceOfFact(random: Random): Question {
+export function choiceOfFact(random: Random): Asked {
   const right = random.pick(emojiKinds);
   const others = random.shuffle(emojiKinds.filter((kind) => kind.category !== right.category)).slice(0, 3);
   const wrong = others.map((kind) => kind.name);

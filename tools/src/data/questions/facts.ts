@@ -1,9 +1,8 @@
 import { type Category, categoryPhrases, colouredCategories, emojiKinds, type FactType } from '../emoji.ts';
 import type { Random } from '../random.ts';
-import type { Question } from '../types.ts';
 import { capitalise, withArticle } from '../words.ts';
 import { choiceOfFact } from './choice.ts';
-import { ask, type Phrasing } from './phrasing.ts';
+import { ask, type Asked, type Phrasing } from './phrasing.ts';
 
 const factQuestions: Readonly<Record<FactType, readonly Phrasing[]>> = {
   sound: [
@@ -52,10 +51,10 @@ const nameQuestions: readonly Phrasing[] = [
   ['What is {name} in Chinese?', '{chinese}'],
   ['How do you say {name} in Chinese?', '{chinese}'],
   ['What is the Chinese word for {name}?', '{chinese}'],
-  ['How do you say {name} in Chinese? Answer in a sentence.', '{Name} is {chinese} in Chinese.'],
-  ['What does {chinese} mean?', '{name}'],
-  ['What is {chinese} in English?', '{name}'],
-  ['{chinese}用英语怎么说？', '{name}'],
+  ['How do you say {name} in Chinese? Answer in a sentence.', 'In Chinese, {a} is {chinese}.'],
+  ['What does {chinese} mean?', '{a}'],
+  ['What is {chinese} in English?', '{a}'],
+  ['{chinese}用英语怎么说？', '{a}'],
 ];
 
 const kindQuestions: readonly Phrasing[] = [
@@ -85,7 +84,7 @@ const chat: readonly Phrasing[] = [
   ['你是谁？', '我是pico。'],
 ];
 
-function arithmetic(random: Random): Question {
+function arithmetic(random: Random): Asked {
   if (random.chance(0.2)) {
     const a = random.int(21);
     const b = (a + 1 + random.int(20)) % 21;
@@ -118,7 +117,7 @@ function arithmetic(random: Random): Question {
 }
 
 /** A question that needs no picture: what is known of the kinds, small sums, and what pico is. */
-export function fact(random: Random): Question {
+export function fact(random: Random): Asked {
   const topic = random.weighted({
     name: 0.24,
     kind: 0.12,
@@ -135,7 +134,6 @@ export function fact(random: Random): Question {
   const a = withArticle(kind.name);
   const slots = {
     name: kind.name,
-    Name: capitalise(kind.name),
     a,
     A: capitalise(a),
     chinese: kind.chinese,
@@ -189,7 +187,7 @@ function related(a: Category, b: Category): boolean {
 export function textQuestion(
   random: Random,
   weights: { readonly fact?: number; readonly choice?: number },
-): Question | undefined {
+): Asked | undefined {
   const type = random.weighted({ fact: weights.fact ?? 0, choice: (weights.choice ?? 0) / 8 });
   if (type === undefined) return undefined;
   return type === 'choice' ? choiceOfFact(random) : fact(random);

@@ -11,6 +11,7 @@ import {
   choiceOfBar,
   colourOfWord,
   countBars,
+  countGlyphs,
   describeChart,
   describeWord,
   read,
@@ -37,7 +38,14 @@ const askers: Readonly<Partial<Record<Scene['type'], Partial<Record<QuestionType
     exists: [exists],
     choice: [choice],
   },
-  word: { read: [read], colour: [colourOfWord], describe: [describeWord], exists: [exists], where: [where] },
+  word: {
+    count: [countGlyphs],
+    read: [read],
+    colour: [colourOfWord],
+    describe: [describeWord],
+    exists: [exists],
+    where: [where],
+  },
   chart: {
     bar: [bar],
     count: [countBars],
@@ -64,14 +72,17 @@ export function askAbout(
   const weights: Partial<Record<QuestionType, number>> = {};
   for (const type of Object.keys(available) as QuestionType[]) weights[type] = mix.questions[type] ?? 0;
   const questions: Question[] = [];
-  const stems = new Set<string>();
+  const subjects = new Map<string, number>();
   const drawn = new Map<QuestionType, number>();
   for (let attempt = 0; attempt < 4 * limit && questions.length < limit; attempt++) {
     const type = random.weighted(weights);
     if (type === undefined) break;
     const question = random.pick(available[type]!)(random, about);
-    if (question === undefined || stems.has(question.stem)) continue;
-    stems.add(question.stem);
+    if (question === undefined || questions.some(({ stem }) => stem === question.stem)) continue;
+    // Little can be asked about a word: it may be read twice, in different words.
+    const before = subjects.get(question.subject) ?? 0;
+    if (before >= (type === 'read' ? 2 : 1)) continue;
+    subjects.set(question.subject, before + 1);
     questions.push(vary(random, question, mix.casual ?? 0.06));
     const times = (drawn.get(type) ?? 0) + 1;
     drawn.set(type, times);

@@ -2,9 +2,8 @@ import { categoryPhrases, colouredCategories, emojiKinds } from '../emoji.ts';
 import { colours, placeNames } from '../labels.ts';
 import { confusable } from '../layout.ts';
 import type { Random } from '../random.ts';
-import type { Question } from '../types.ts';
 import { capitalise, countPhrase, listPhrase, withArticle } from '../words.ts';
-import { ask, type Phrasing } from './phrasing.ts';
+import { ask, type Asked, type Phrasing } from './phrasing.ts';
 import {
   absentThing,
   type Pictured,
@@ -16,7 +15,7 @@ import {
   thingOf,
 } from './pictured.ts';
 
-export type Asker = (random: Random, about: Pictured) => Question | undefined;
+export type Asker = (random: Random, about: Pictured) => Asked | undefined;
 
 /** 'at the top left' */
 export function placePhrase(place: number): string {

@@ -11,16 +11,22 @@ export function fill(template: string, slots: Readonly<Record<string, string>>):
   return template.replace(/\{(\w+)\}/g, (_, name: string) => slots[name]);
 }
 
+/** A question and what it is about: two with the same subject would only repeat each other. */
+export interface Asked extends Question {
+  readonly subject: string;
+}
+
 export function ask(
   random: Random,
   type: QuestionType,
   subtype: string,
   phrasings: readonly Phrasing[],
   slots: Readonly<Record<string, string>>,
-): Question {
+): Asked {
   const [question, reply] = random.pick(phrasings);
   const stem = fill(question, slots);
-  return { type, subtype, question: stem, stem, answer: fill(reply, slots) };
+  const subject = `${type}|${subtype}|${Object.values(slots).join('|')}`;
+  return { type, subtype, question: stem, stem, answer: fill(reply, slots), subject };
 }
 
 export const inOneWord = 'Answer the question using a single word or phrase.';
@@ -34,7 +40,7 @@ export function askChoice(
   stem: string,
   right: string,
   wrong: readonly string[],
-): Question {
+): Asked {
   const choices = random.shuffle([right, ...wrong]);
   const lines = choices.map((choice, index) => `${letters[index]}. ${choice}`);
   return {
@@ -42,6 +48,7 @@ export function askChoice(
     subtype,
     question: [stem, ...lines, letterOnly].join('\n'),
     stem,
+    subject: `choice|${stem}`,
     answer: letters[choices.indexOf(right)],
     choices,
   };
@@ -56,11 +63,11 @@ function careless(random: Random, text: string): string {
 }
 
 /** Varies a question without changing its answer: a request for a short answer, or careless typing. */
-export function vary(random: Random, question: Question, casual: number): Question {
+export function vary(random: Random, { subject: _, ...question }: Asked, casual: number): Question {
   if (question.choices !== undefined) return question;
   const short =
     !question.answer.endsWith('.') && !question.stem.includes('Answer') && !question.stem.includes('Please');
-  if (short && random.chance(0.06)) {
+  if (short && question.type !== 'describe' && random.chance(0.06)) {
     return { ...question, question: `${question.stem}\n${inOneWord}` };
   }
   // Chinese and sums have no capitals or marks to lose.

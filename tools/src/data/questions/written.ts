@@ -1,16 +1,33 @@
 import { colours } from '../labels.ts';
 import type { Random } from '../random.ts';
-import type { BarObject, Question } from '../types.ts';
+import type { BarObject } from '../types.ts';
 import { listPhrase, withArticle } from '../words.ts';
 import { inventory } from './objects.ts';
-import { ask, askChoice, type Phrasing } from './phrasing.ts';
+import { ask, askChoice, type Asked, type Phrasing } from './phrasing.ts';
 import type { Pictured } from './pictured.ts';
 
+/** One character of the word: a step towards reading all of it. */
+function readOne(random: Random, text: string, noun: string): Asked {
+  const at = random.pick(['first', 'last']);
+  return ask(
+    random,
+    'read',
+    noun,
+    [
+      ['What is the {at} {noun}?', '{glyph}'],
+      ['Which {noun} comes {at}?', '{glyph}'],
+      ['Read the {at} {noun}.', '{glyph}'],
+    ],
+    { at, noun, glyph: at === 'first' ? text.charAt(0) : text.charAt(text.length - 1) },
+  );
+}
+
 /** Questions about what is written: word scenes. */
-export const read = (random: Random, { scene }: Pictured): Question | undefined => {
+export const read = (random: Random, { scene }: Pictured): Asked | undefined => {
   if (scene.word === undefined) return undefined;
   const { text } = scene.word;
   const isNumber = /^\d/.test(text);
+  if (random.chance(0.3)) return readOne(random, text, isNumber ? 'digit' : 'letter');
   const own: readonly Phrasing[] = isNumber
     ? [
         ['Which number is shown?', '{text}'],
@@ -35,7 +52,7 @@ export const read = (random: Random, { scene }: Pictured): Question | undefined 
   );
 };
 
-export function colourOfWord(random: Random, { scene }: Pictured): Question | undefined {
+export function colourOfWord(random: Random, { scene }: Pictured): Asked | undefined {
   if (scene.word === undefined) return undefined;
   const noun = /^\d/.test(scene.word.text) ? 'number' : 'word';
   return ask(
@@ -50,7 +67,28 @@ export function colourOfWord(random: Random, { scene }: Pictured): Question | un
   );
 }
 
-export function describeWord(random: Random, about: Pictured): Question | undefined {
+export function countGlyphs(random: Random, { scene }: Pictured): Asked | undefined {
+  if (scene.word === undefined) return undefined;
+  const isNumber = /^\d/.test(scene.word.text);
+  const slots = {
+    noun: isNumber ? 'number' : 'word',
+    glyphs: isNumber ? 'digits' : 'letters',
+    n: `${scene.word.text.length}`,
+  };
+  return ask(
+    random,
+    'count',
+    'letters',
+    [
+      ['How many {glyphs} does the {noun} have?', '{n}'],
+      ['How many {glyphs} are there?', '{n}'],
+      ['Count the {glyphs}.', '{n}'],
+    ],
+    slots,
+  );
+}
+
+export function describeWord(random: Random, about: Pictured): Asked | undefined {
   const { word } = about.scene;
   if (word === undefined) return undefined;
   const written = `the ${/^\d/.test(word.text) ? 'number' : 'word'} "${word.text}"`;
@@ -80,7 +118,7 @@ function colourName(bar: BarObject): string {
 }
 
 /** Questions about the bars of a chart. */
-export function bar(random: Random, about: Pictured): Question | undefined {
+export function bar(random: Random, about: Pictured): Asked | undefined {
   const all = bars(about);
   if (all.length === 0) return undefined;
   const kind = random.weighted({ tallest: 0.36, shortest: 0.36, compare: 0.16, label: 0.12 });
@@ -114,7 +152,7 @@ export function bar(random: Random, about: Pictured): Question | undefined {
   });
 }
 
-export function countBars(random: Random, about: Pictured): Question | undefined {
+export function countBars(random: Random, about: Pictured): Asked | undefined {
   const all = bars(about);
   if (all.length === 0) return undefined;
   return ask(
@@ -130,7 +168,7 @@ export function countBars(random: Random, about: Pictured): Question | undefined
   );
 }
 
-export function barExists(random: Random, about: Pictured): Question | undefined {
+export function barExists(random: Random, about: Pictured): Asked | undefined {
   const all = bars(about);
   if (all.length === 0) return undefined;
   const present = all.map(colourName);
@@ -149,7 +187,7 @@ export function barExists(random: Random, about: Pictured): Question | undefined
   );
 }
 
-export function describeChart(random: Random, about: Pictured): Question | undefined {
+export function describeChart(random: Random, about: Pictured): Asked | undefined {
   const all = bars(about);
   if (all.length === 0) return undefined;
   return ask(
@@ -164,7 +202,7 @@ export function describeChart(random: Random, about: Pictured): Question | undef
   );
 }
 
-export function choiceOfBar(random: Random, about: Pictured): Question | undefined {
+export function choiceOfBar(random: Random, about: Pictured): Asked | undefined {
   const all = bars(about);
   if (all.length === 0) return undefined;
   const tallest = random.chance(0.5);
