@@ -168,7 +168,7 @@ export function unpackToFloat(tensor: PackedTensor): Float32Array {
     return dequantizeBilevel(unpacked.codes, unpacked);
   }
   if (isPackedSymmetric(tensor)) return dequantizeSymmetric(unpackSymmetric(tensor));
-  const { data } = tensor as PackedFloat;
+  const { data } = tensor;
   return data instanceof Uint16Array ? halvesToFloats(data) : data.slice();
 }
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { roundToHalf } from './float16.ts';
 import { dequantizeSymmetric, quantizeSymmetric } from './symmetric.ts';
