@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   IGNORE_INDEX,
@@ -68,10 +68,6 @@ describe('prompt', () => {
   });
 
   test('one picture takes tiles × tokensPerTile + 2 ids', () => {
-    const withPicture = renderPrompt([{ role: 'user', content: userContent('x', [7]) }], options).length;
-    const lineBreak = renderPrompt([{ role: 'user', content: '\nx' }], options).length;
-    // Without the picture "user\n" and "\nx" share a piece; count what lies between the brackets instead.
-    expect(withPicture).toBeGreaterThan(lineBreak);
     const ids = renderPrompt([{ role: 'user', content: userContent('x', [7]) }], options);
     expect(ids.indexOf(id('</img>')) - ids.indexOf(id('<img>')) + 1).toBe(imageTokenCount(7, 3));
   });
@@ -108,16 +104,6 @@ describe('placeholders', () => {
   });
 
   test('none at all puts one picture in front', () => {
-    expect(parsePlaceholders('Q', [3])).toEqual(
-      parsePlaceholders('<image>\nQ', [3]).flatMap((part) =>
-        part.type === 'text'
-          ? [
-              { type: 'text', text: '\n' },
-              { type: 'text', text: 'Q' },
-            ]
-          : [part],
-      ),
-    );
     const ids = (content: ReturnType<typeof userContent>): number[] =>
       renderPrompt([{ role: 'user', content }], options);
     expect(ids(parsePlaceholders('Q', [3]))).toEqual(ids(parsePlaceholders('<image>\nQ', [3])));
@@ -210,9 +196,7 @@ test('a system message after the first is an error', () => {
 
 test('a tokenizer without the control tokens is an error that names one', () => {
   const bare = { ...tokenizer, encode: tokenizer.encode.bind(tokenizer), tokenToId: () => undefined };
-  expect(() =>
-    renderPrompt([{ role: 'user', content: 'a' }], { ...options, tokenizer: bare as never }),
-  ).toThrow(
+  expect(() => renderPrompt([{ role: 'user', content: 'a' }], { ...options, tokenizer: bare })).toThrow(
     expect.objectContaining({ code: 'invalid-tokenizer', message: expect.stringContaining('<|im_start|>') }),
   );
 });

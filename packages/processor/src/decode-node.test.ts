@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import sharp from 'sharp';
+import type { Sharp } from 'sharp';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from './decode-node.ts';
 import { sniffImage } from './image/sniff.ts';
@@ -35,6 +37,25 @@ test('takes a Blob and an ArrayBuffer', async () => {
   const image = await decodeImage(bytes);
   expect(await decodeImage(new Blob([bytes.slice()]))).toEqual(image);
   expect(await decodeImage(bytes.slice().buffer)).toEqual(image);
+});
+
+test.each([
+  ['lossy WebP', 'webp', (image: Sharp) => image.webp()],
+  ['extended WebP', 'webp', (image: Sharp) => image.webp().withExif({ IFD0: { Artist: 'test' } })],
+  ['progressive JPEG', 'jpeg', (image: Sharp) => image.jpeg({ progressive: true })],
+  ['AVIF', 'avif', (image: Sharp) => image.avif({ effort: 0 })],
+  ['TIFF', 'tiff', (image: Sharp) => image.tiff()],
+  ['16-bit PNG', 'png', (image: Sharp) => image.toColourspace('rgb16').png()],
+])('reads %s and its size', async (_, format, encode) => {
+  const picture = sharp({ create: { width: 123, height: 45, channels: 3, background: '#c83214' } });
+  const bytes = new Uint8Array(await encode(picture).toBuffer());
+  const { width, height, data } = await decodeImage(bytes);
+  expect([width, height, data.length]).toEqual([123, 45, 123 * 45 * 3]);
+  [200, 50, 20].forEach((value, channel) => expect(Math.abs(data[channel] - value)).toBeLessThanOrEqual(4));
+  const sniffed = sniffImage(bytes);
+  expect(sniffed.format).toBe(format);
+  if (sniffed.width !== undefined) expect([sniffed.width, sniffed.height]).toEqual([123, 45]);
+  expect(sniffed.width !== undefined).toBe(!['avif', 'tiff'].includes(format));
 });
 
 const huge = file('plain.png');

@@ -83,7 +83,7 @@ export function normalizeTiles(
   if (mean.length !== 3 || std.length !== 3 || !std.every((value) => value > 0)) {
     throw new SpeedqError(
       'invalid-argument',
-      `mean and std need 3 numbers, std above 0, got ${mean} and ${std}.`,
+      `mean and std need 3 numbers, std above 0, got [${mean.join(', ')}] and [${std.join(', ')}].`,
     );
   }
   const plane = tileSize * tileSize;

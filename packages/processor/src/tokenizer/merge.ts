@@ -39,7 +39,9 @@ export function mergePiece(symbols: Int32Array, table: MergeTable): number[] {
     }
     heap[i] = key;
   };
+  /** -1 when the heap is empty. */
   const pop = (): number => {
+    if (size === 0) return -1;
     const top = heap[0];
     const key = heap[--size];
     let i = 0;
@@ -56,8 +58,7 @@ export function mergePiece(symbols: Int32Array, table: MergeTable): number[] {
   };
 
   for (let i = 0; i < n - 1; i++) push(i);
-  while (size > 0) {
-    const key = pop();
+  for (let key = pop(); key >= 0; key = pop()) {
     const position = key % n;
     const rank = (key - position) / n;
     const left = symbols[position];
