@@ -5,6 +5,7 @@ import { sharedEngine } from './engine-registry.ts';
 import type { EngineLease } from './engine-registry.ts';
 import type { LanguageModelMessage, LanguageModelPrompt } from './messages.ts';
 import { folderUrl, isKept } from './model-files.ts';
+import type { LoadProgress } from './model-files.ts';
 import type { EngineInfo, PromptRequest, SessionState } from './protocol.ts';
 import { checkSampling } from './sample.ts';
 import { opfsStorage } from './storage.ts';
@@ -96,10 +97,8 @@ export class LanguageModel extends EventTarget {
       { url: absoluteUrl(options.model), contextWindow: options.contextWindow },
       () => new EngineClient((options.createWorker ?? defaultWorker)()),
     );
-    const stopWatching = lease.onProgress(({ loaded, total, phase, source }) => {
-      monitor.dispatchEvent(
-        new DownloadProgressEvent({ fraction: total > 0 ? loaded / total : 0, bytes: total, phase, source }),
-      );
+    const stopWatching = lease.onProgress((progress) => {
+      monitor.dispatchEvent(new DownloadProgressEvent(progress));
     });
     try {
       const info = await abortable(lease.opened, signal);
@@ -247,20 +246,14 @@ export class DownloadProgressEvent extends Event {
   readonly total = 1;
   /** Size of what is loaded. */
   readonly totalBytes: number;
-  readonly phase: 'download' | 'prepare';
-  readonly source: 'network' | 'storage';
+  /** A first visit downloads, later ones read what was kept. */
+  readonly source: LoadProgress['source'];
 
-  constructor(progress: {
-    fraction: number;
-    bytes: number;
-    phase: 'download' | 'prepare';
-    source: 'network' | 'storage';
-  }) {
+  constructor({ loaded, total, source }: LoadProgress) {
     super('downloadprogress');
-    this.loaded = progress.fraction;
-    this.totalBytes = progress.bytes;
-    this.phase = progress.phase;
-    this.source = progress.source;
+    this.loaded = total > 0 ? loaded / total : 0;
+    this.totalBytes = total;
+    this.source = source;
   }
 }
 

@@ -63,7 +63,7 @@ export interface PromptRequest {
   readonly topP?: number;
 }
 
-export type ProgressMessage = LoadProgress & { readonly phase: 'download' | 'prepare' };
+export type ProgressMessage = LoadProgress;
 
 export type OutputMessage =
   | { readonly text: string }

@@ -53,7 +53,7 @@ class EngineWorker implements EngineApi {
     const adapter = await requestAdapter();
     const files = await openModelFiles(url, {
       storage: await opfsStorage(url),
-      onProgress: (loaded) => report({ ...loaded, phase: 'download' }),
+      onProgress: report,
     });
     files.expect(loadedFiles(files.manifest).map(({ name }) => name));
     const device = await requestDevice(adapter);
