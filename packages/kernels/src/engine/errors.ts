@@ -1,0 +1,66 @@
+import { SpeedqError } from '@speedq/format';
+
+/**
+ * Runs `create` with error scopes open, so that WGSL, validation and memory errors become exceptions.
+ * For creation only: scopes cost a round trip to the GPU process.
+ * @throws SpeedqError 'out-of-memory' or 'internal'.
+ */
+export async function withErrorScopes<T>(
+  device: GPUDevice,
+  what: string,
+  create: () => T | Promise<T>,
+): Promise<T> {
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('internal');
+  let result: T | undefined;
+  let thrown: unknown;
+  try {
+    result = await create();
+  } catch (error) {
+    thrown = error;
+  }
+  const internal = await device.popErrorScope();
+  const memory = await device.popErrorScope();
+  const validation = await device.popErrorScope();
+  if (thrown !== undefined) throw thrown;
+  if (memory !== null) {
+    throw new SpeedqError(
+      'out-of-memory',
+      `The GPU has no memory left for ${what} (${memory.message}). Use a smaller model or context, or close other pages.`,
+    );
+  }
+  const error = validation ?? internal;
+  if (error !== null) throw new SpeedqError('internal', `The GPU refused ${what}: ${error.message}`);
+  return result as T;
+}
+
+/** Remembers that the device was lost, so that calls afterwards say so instead of hanging or reading zeros. */
+export class DeviceWatch {
+  #lost: GPUDeviceLostInfo | undefined;
+  readonly #device: GPUDevice;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+    void device.lost.then((info) => {
+      this.#lost = info;
+    });
+  }
+
+  /** Waits a moment, since failures caused by a loss may be reported before the loss itself. */
+  async settle(): Promise<void> {
+    const moment = new Promise((resolve) => setTimeout(resolve, 0));
+    await Promise.race([this.#device.lost, moment]);
+  }
+
+  /** @throws SpeedqError 'device-lost' */
+  check(cause?: unknown): void {
+    if (this.#lost === undefined) return;
+    throw new SpeedqError(
+      'device-lost',
+      `The GPU device was lost (${this.#lost.reason || 'unknown'}: ${this.#lost.message || 'no message'}). ` +
+        'Load the model again on a new device.',
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,60 @@
+/** Compute programs as data: WGSL text made by pure functions, and what each binding is. */
+
+export type Access = 'uniform' | 'read' | 'write';
+
+export interface Binding {
+  readonly type: string;
+  readonly access: Access;
+}
+
+export interface Program {
+  readonly label: string;
+  readonly code: string;
+  /** In binding order, group 0. */
+  readonly bindings: readonly Access[];
+}
+
+/**
+ * What a plan run is told, in one uniform buffer. `count`: new tokens of the language plans, tiles of the
+ * vision plan. `past`: tokens already in the KV cache. `generated`: where the next chosen token goes.
+ */
+export const PARAMS = 'struct Params { count: u32, past: u32, generated: u32, unused: u32 }';
+export const PARAMS_BYTES = 16;
+
+export const params: Binding = { type: 'Params', access: 'uniform' };
+export const floats = (access: Access): Binding => ({ type: 'array<f32>', access });
+export const vectors = (access: Access): Binding => ({ type: 'array<vec4<f32>>', access });
+export const words = (access: Access): Binding => ({ type: 'array<u32>', access });
+export const wordVectors = (access: Access): Binding => ({ type: 'array<vec4<u32>>', access });
+
+const ADDRESS_SPACE: Record<Access, string> = {
+  uniform: 'uniform',
+  read: 'storage, read',
+  write: 'storage, read_write',
+};
+
+/** Joins declarations and body. Entries of `bindings` that are undefined are left out. */
+export function program(
+  label: string,
+  bindings: Readonly<Record<string, Binding | undefined>>,
+  body: string,
+): Program {
+  const present = Object.entries(bindings).filter(
+    (entry): entry is [string, Binding] => entry[1] !== undefined,
+  );
+  const declarations = present.map(
+    ([name, { type, access }], index) =>
+      `@group(0) @binding(${index}) var<${ADDRESS_SPACE[access]}> ${name}: ${type};`,
+  );
+  return {
+    label,
+    code: [PARAMS, ...declarations, body.trim(), ''].join('\n'),
+    bindings: present.map(([, { access }]) => access),
+  };
+}
+
+/** A float as WGSL literal. */
+export function float(value: number): string {
+  const text = String(Math.fround(value));
+  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
+}

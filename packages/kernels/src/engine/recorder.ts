@@ -1,0 +1,79 @@
+import type { Grid } from './grid.ts';
+import type { Program } from './program.ts';
+
+/** Row count of an activation: `perCount` · count + `fixed`, count being tokens or tiles of the run. */
+export interface Rows {
+  readonly perCount: number;
+  readonly fixed: number;
+}
+
+export const ONE_ROW: Rows = { perCount: 0, fixed: 1 };
+
+export function rowCount(rows: Rows, count: number): number {
+  return rows.perCount * count + rows.fixed;
+}
+
+/** The row count as WGSL expression. */
+export function rowsExpression({ perCount, fixed }: Rows): string {
+  return perCount === 0 ? `${fixed}u` : `(params.count * ${perCount}u + ${fixed}u)`;
+}
+
+/** An activation [rows, width] of 32-bit values; the planner decides where it lies unless `buffer` is given. */
+export interface Value {
+  readonly label: string;
+  readonly rows: Rows;
+  readonly width: number;
+  readonly buffer?: GPUBuffer;
+}
+
+export interface Dispatch {
+  readonly program: Program;
+  readonly resources: readonly (Value | GPUBuffer)[];
+  readonly grid: (count: number) => Grid;
+}
+
+export function isValue(resource: Value | GPUBuffer): resource is Value {
+  return 'width' in resource && 'rows' in resource;
+}
+
+/** Collects the dispatches of a plan. `maxCount` bounds the count of every run. */
+export class Recorder {
+  readonly maxCount: number;
+  readonly params: GPUBuffer;
+  readonly dispatches: Dispatch[] = [];
+  readonly #kept = new Map<Value, GPUBuffer>();
+
+  constructor(maxCount: number, params: GPUBuffer) {
+    this.maxCount = maxCount;
+    this.params = params;
+  }
+
+  /** A new activation, living from the first dispatch that names it to the last. */
+  value(label: string, rows: Rows, width: number): Value {
+    return { label, rows, width };
+  }
+
+  /** Puts an activation that must outlive the run into a buffer of its own. */
+  keep(value: Value, buffer: GPUBuffer): void {
+    this.#kept.set(value, buffer);
+  }
+
+  /** The buffer of a value the planner need not place. */
+  fixedBuffer(value: Value): GPUBuffer | undefined {
+    return value.buffer ?? this.#kept.get(value);
+  }
+
+  dispatch(
+    program: Program,
+    resources: readonly (Value | GPUBuffer | undefined)[],
+    grid: (count: number) => Grid,
+  ): void {
+    const present = resources.filter((resource) => resource !== undefined);
+    if (present.length !== program.bindings.length) {
+      throw new Error(
+        `${program.label}: ${present.length} resources for ${program.bindings.length} bindings`,
+      );
+    }
+    this.dispatches.push({ program, resources: present, grid });
+  }
+}

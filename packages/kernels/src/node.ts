@@ -1,0 +1,114 @@
+/**
+ * A WebGPU device in Node (Dawn), for tests, the command line and benchmarks. The engine itself only ever
+ * sees the device it is given.
+ */
+import { existsSync } from 'node:fs';
+import os from 'node:os';
+import { SpeedqError } from '@speedq/format';
+
+export interface NodeDevice {
+  readonly device: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  /** A CPU rasteriser such as SwiftShader: right, and slow. Say so wherever speed is shown. */
+  readonly isSoftware: boolean;
+}
+
+/** Where Chromium packages keep SwiftShader and the Vulkan loader that finds it. */
+const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome'];
+
+/** glibc: keep a library mapped after dlclose, so that a later dlopen by its soname finds it. */
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * SwiftShader compiles the zeroing of workgroup memory word by word, a second or more per program. The
+ * programs here write all they read, so it may be left out; Chromium on SwiftShader takes the same feature
+ * name with --enable-dawn-features.
+ */
+const SOFTWARE_DAWN_FLAGS = ['enable-dawn-features=disable_workgroup_init'];
+
+/** Dawn's root object; the device is invalid once this is collected. */
+let root: GPU | undefined;
+
+/**
+ * Lets Dawn find Chromium's software Vulkan driver on Linux where nothing else is configured. Settings
+ * made from outside win.
+ */
+function offerSoftwareDriver(): void {
+  if (process.platform !== 'linux' || process.env.VK_ICD_FILENAMES !== undefined) return;
+  const hardware = existsSync('/dev/dri/renderD128') || existsSync('/dev/nvidia0');
+  const folder = CHROMIUM_FOLDERS.find((path) => existsSync(`${path}/vk_swiftshader_icd.json`));
+  if (folder === undefined || hardware) return;
+  process.env.VK_ICD_FILENAMES = `${folder}/vk_swiftshader_icd.json`;
+  process.env.XDG_RUNTIME_DIR ??= os.tmpdir();
+  const loader = `${folder}/libvulkan.so.1`;
+  if (!existsSync(loader)) return;
+  try {
+    // Machines without libvulkan1 still have Chromium's copy. Node refuses it as an addon, but by then it
+    // is mapped under the soname that Dawn asks for.
+    const flags = os.constants.dlopen.RTLD_NOW | os.constants.dlopen.RTLD_GLOBAL | RTLD_NODELETE;
+    process.dlopen({ exports: {} }, loader, flags);
+  } catch {
+    // Expected: it is no Node addon.
+  }
+}
+
+/**
+ * A device with default limits. `limits: 'adapter'` asks for all the adapter offers instead.
+ * @throws SpeedqError 'no-webgpu' where there is no adapter, or the optional package `webgpu` is missing.
+ */
+export async function requestNodeDevice(
+  options: { readonly limits?: 'default' | 'adapter' } = {},
+): Promise<NodeDevice> {
+  if (root === undefined) {
+    offerSoftwareDriver();
+    try {
+      const { create, globals } = await import('webgpu');
+      Object.assign(globalThis, globals);
+      root = create(/swiftshader/.test(process.env.VK_ICD_FILENAMES ?? '') ? SOFTWARE_DAWN_FLAGS : []);
+    } catch (cause) {
+      throw new SpeedqError(
+        'no-webgpu',
+        'The package "webgpu" (Dawn for Node) cannot be loaded: npm install webgpu.',
+        {
+          cause,
+        },
+      );
+    }
+  }
+  const adapter = await root.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) {
+    throw new SpeedqError(
+      'no-webgpu',
+      'Found no WebGPU adapter: expected a GPU with a Vulkan, Metal or Direct3D 12 driver, or an installed ' +
+        'Chromium whose SwiftShader serves as software adapter. Install chromium, or use the CPU engine.',
+    );
+  }
+  const device = await adapter.requestDevice(
+    options.limits === 'adapter' ? { requiredLimits: adapterLimits(adapter.limits) } : {},
+  );
+  const { info } = adapter;
+  const isSoftware =
+    info.isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`);
+  return { device, info, isSoftware };
+}
+
+/** The limits the engine can make use of. */
+function adapterLimits(limits: GPUSupportedLimits): Record<string, number> {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = limits;
+  return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize };
+}
+
+/**
+ * For tests: a device with default limits, or null (say "skipped") where there is no adapter; under
+ * REQUIRE_GPU=1 its absence is an error.
+ */
+export async function requestTestDevice(): Promise<NodeDevice | null> {
+  try {
+    return await requestNodeDevice();
+  } catch (error) {
+    if (process.env.REQUIRE_GPU === '1') throw error;
+    console.warn(`GPU tests skipped: ${(error as Error).message}`);
+    return null;
+  }
+}

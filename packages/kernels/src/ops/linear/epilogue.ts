@@ -1,0 +1,51 @@
+import type { Binding } from '../../engine/program.ts';
+import { floats } from '../../engine/program.ts';
+import { GELU, SILU } from './wgsl.ts';
+
+/** What happens to a linear's sum before it is written, in this order. */
+export interface EpilogueOptions {
+  /** + bias[feature] */
+  readonly bias: boolean;
+  readonly activation: 'none' | 'gelu';
+  /** ⊙ scale[feature] */
+  readonly scale: boolean;
+  /** · silu(gate[row, feature]) */
+  readonly gate: boolean;
+  /** + residual[row, feature] */
+  readonly residual: boolean;
+}
+
+export const PLAIN: EpilogueOptions = {
+  bias: false,
+  activation: 'none',
+  scale: false,
+  gate: false,
+  residual: false,
+};
+
+type EpilogueBinding = 'bias' | 'scale' | 'gate' | 'residual';
+
+export function epilogueBindings(options: EpilogueOptions): Record<EpilogueBinding, Binding | undefined> {
+  const present = (wanted: boolean) => (wanted ? floats('read') : undefined);
+  return {
+    bias: present(options.bias),
+    scale: present(options.scale),
+    gate: present(options.gate),
+    residual: present(options.residual),
+  };
+}
+
+/** Defines `fn finish(row: u32, feature: u32, sum: f32)`, which writes y[row, feature]; FEATURES is the width. */
+export function epilogueCode({ bias, activation, scale, gate, residual }: EpilogueOptions): string {
+  return `${activation === 'gelu' ? GELU : ''}${gate ? SILU : ''}
+fn finish(row: u32, feature: u32, sum: f32) {
+  let at = row * FEATURES + feature;
+  var v = sum;
+  ${bias ? 'v += bias[feature];' : ''}
+  ${activation === 'gelu' ? 'v = gelu(v);' : ''}
+  ${scale ? 'v *= scale[feature];' : ''}
+  ${gate ? 'v *= silu(gate[at]);' : ''}
+  ${residual ? 'v += residual[at];' : ''}
+  y[at] = v;
+}`;
+}
