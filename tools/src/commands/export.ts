@@ -1,0 +1,106 @@
+import type { PackedManifest } from '@speedq/format';
+import type { TensorSource } from '@speedq/model';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineCommand } from '../cli/command.ts';
+import { requireFloat, requirePacked, withModelFolder } from '../model-folder.ts';
+import type { ModelFolder } from '../model-folder.ts';
+import { writeOutputFolder } from '../output-folder.ts';
+import { formatBytes } from '../output.ts';
+import { writeFloatCheckpoint } from '../packing/float-checkpoint.ts';
+import type { FloatTensor } from '../packing/float-checkpoint.ts';
+import { originalLayout } from '../packing/original-layout.ts';
+import { packModel, sideFiles } from '../packing/pack-model.ts';
+import { asReference } from '../recipes/recipes.ts';
+import { loadRecipe } from '../recipes/load-recipe.ts';
+
+export const exportModel = defineCommand({
+  args: { model: { description: 'folder of a float model (for packed) or of a packed one (for float)' } },
+  options: {
+    to: {
+      type: 'string',
+      required: true,
+      choices: ['packed', 'float'],
+      description:
+        'packed: round to nearest and pack; float: dequantize to safetensors that other tools read',
+    },
+    out: { type: 'string', hint: 'DIR', required: true, description: 'folder to write' },
+    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file; for --to packed' },
+    reference: { type: 'boolean', description: 'the arithmetic of the reference implementation' },
+    force: { type: 'boolean', description: 'replace an earlier output' },
+  },
+  async run({ args, options, output, progress, signal }) {
+    const { out, force } = options;
+    return withModelFolder(args.model, async (folder) => {
+      const task = progress.start(`exporting ${folder.name}`);
+      if (options.to === 'float') {
+        await exportFloat(folder, out, force, signal);
+        task.finish();
+        output.print(out);
+        return { out, kind: 'float' };
+      }
+      const named = await loadRecipe(options.recipe);
+      const recipe = options.reference ? asReference(named) : named;
+      const manifest = await packModel({
+        folder: requireFloat(folder),
+        recipe,
+        outDir: out,
+        force,
+        signal,
+        onShard: (done, total) => {
+          task.total = total;
+          task.update(done);
+        },
+      });
+      const bytes = totalBytes(manifest);
+      task.finish(`${manifest.files.length} files, ${formatBytes(bytes)}`);
+      output.print(out);
+      return { out, kind: 'packed', recipe: recipe.name, method: 'rtn', files: manifest.files.length, bytes };
+    });
+  },
+});
+
+function totalBytes({ files }: PackedManifest): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** float32, because dequantized weights are products that no 16-bit format holds. */
+async function exportFloat(
+  folder: ModelFolder,
+  out: string,
+  force: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  requirePacked(folder);
+  await writeOutputFolder(out, { force, marker: 'config.json' }, async (partial) => {
+    const { quantization_config: _, ...config } = folder.configJson;
+    const key = 'dtype' in config ? 'dtype' : 'torch_dtype';
+    await writeFile(
+      join(partial, 'config.json'),
+      `${JSON.stringify({ ...config, [key]: 'float32' }, null, 2)}\n`,
+    );
+    for (const file of sideFiles(folder)) await copyFile(join(folder.path, file), join(partial, file));
+    const tensors = storedTensors(folder, signal);
+    await writeFloatCheckpoint(join(partial, 'model.safetensors'), tensors, 'F32');
+  });
+}
+
+/** The tensors under the names that go with the folder's config.json. */
+function storedTensors({ config, tensors }: ModelFolder, signal: AbortSignal): FloatTensor[] {
+  const named =
+    config.layout === 'original'
+      ? originalLayout(tensors.parameters)
+      : tensors.parameters.map(({ name, shape }) => ({ name, shape, sources: [name] }));
+  return named.map(({ name, shape, sources }) => ({
+    name,
+    shape,
+    chunks: () => readAll(tensors, sources, signal),
+  }));
+}
+
+async function* readAll(tensors: TensorSource, names: readonly string[], signal: AbortSignal) {
+  for (const name of names) {
+    signal.throwIfAborted();
+    yield await tensors.read(name);
+  }
+}

@@ -1,0 +1,40 @@
+import type { Command } from '../cli/command.ts';
+import type { CommandSummary } from '../cli/help.ts';
+
+interface CommandEntry extends CommandSummary {
+  /** Loaded when it is run: most commands need neither WebGPU nor onnxruntime. */
+  readonly load: () => Promise<Command>;
+}
+
+/** Every command, in the order of the help. A new one is a file here that exports a Command, and an entry. */
+const entries: readonly CommandEntry[] = [
+  {
+    name: 'inspect',
+    summary: 'show architecture, parameters and storage of a model, and what is wrong with it',
+    load: async () => (await import('./inspect.ts')).inspect,
+  },
+  {
+    name: 'plan',
+    summary: 'show what quantizing would yield: bytes per tensor, memory, time; writes nothing',
+    load: async () => (await import('./plan.ts')).plan,
+  },
+  {
+    name: 'export',
+    summary: 'convert a model without training: float to packed, packed to float',
+    load: async () => (await import('./export.ts')).exportModel,
+  },
+  {
+    name: 'verify',
+    summary: 'check every byte of a packed model',
+    load: async () => (await import('./verify.ts')).verify,
+  },
+  {
+    name: 'doctor',
+    summary: 'show what this machine offers: Node, WebGPU, onnxruntime, memory, disk',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+];
+
+export const commandRegistry: Readonly<Record<string, CommandEntry>> = Object.fromEntries(
+  entries.map((entry) => [entry.name, entry]),
+);

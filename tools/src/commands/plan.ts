@@ -1,0 +1,93 @@
+import { packedBytes, schemeName } from '@speedq/format';
+import { elementCount } from '@speedq/model';
+import { availableParallelism } from 'node:os';
+import { defineCommand } from '../cli/command.ts';
+import { requireFloat, withModelFolder } from '../model-folder.ts';
+import { formatBytes, formatCount, formatDuration } from '../output.ts';
+import { planPacking } from '../packing/pack-model.ts';
+import { summarizeStorage } from '../packing/summary.ts';
+import { estimateStages, packingPeakBytes } from '../recipes/estimate.ts';
+import { loadRecipe } from '../recipes/load-recipe.ts';
+import { printStorage } from './inspect.ts';
+
+/** What onnxruntime was seen to reach in training, per core; other machines differ by a few times. */
+const FLOPS_PER_CORE = 50e9;
+
+export const plan = defineCommand({
+  args: { model: { description: 'folder of a float model' } },
+  options: {
+    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file' },
+    tensors: { type: 'boolean', description: 'list every tensor' },
+  },
+  async run({ args, options, output, signal }) {
+    const recipe = await loadRecipe(options.recipe);
+    return withModelFolder(args.model, async (opened) => {
+      const folder = requireFloat(opened);
+      const { parameters } = folder.tensors;
+      const shardPlan = await planPacking(recipe, folder.tensors, signal);
+      const stored = parameters.map((parameter) => {
+        const { scheme, parts } = shardPlan.tensors.get(parameter.name)!;
+        const bytes = packedBytes(scheme, parameter.shape, parameter.name);
+        return { parameter, scheme, bytes, parts };
+      });
+      const sourceBytes = folder.weights
+        .names()
+        .reduce((sum, name) => sum + folder.weights.info(name).bytes, 0);
+      const bytes = stored.reduce((sum, item) => sum + item.bytes, 0);
+
+      output.print(`${output.bold(folder.name)} by recipe ${recipe.name}`);
+      output.print();
+      if (options.tensors) {
+        for (const { parameter, scheme, bytes, parts } of stored) {
+          const { name, shape } = parameter;
+          output.event('tensor', { name, shape, scheme: schemeName(scheme), bytes, parts: parts.length });
+        }
+        output.table(
+          stored.map(({ parameter, scheme, bytes }) => [
+            parameter.name,
+            `[${parameter.shape.join(', ')}]`,
+            schemeName(scheme),
+            formatCount(bytes),
+          ]),
+          [3],
+        );
+        output.print();
+      }
+      const storage = summarizeStorage(stored);
+      printStorage(storage, output);
+      const weights = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+      output.print(
+        `${formatCount(bytes)} bytes (${formatBytes(bytes)}) in ${shardPlan.shards.length} shards, ` +
+          `${((bytes * 8) / weights).toFixed(3)} bits a weight; now ${formatBytes(sourceBytes)}`,
+      );
+      output.print();
+      const cores = availableParallelism();
+      const stages = estimateStages(recipe, folder.config, parameters).map((stage) => ({
+        ...stage,
+        seconds: stage.flops / (FLOPS_PER_CORE * cores),
+      }));
+      const packing = packingPeakBytes(shardPlan);
+      output.table(
+        [
+          ['roughly', 'peak memory', `time on ${cores} cores`],
+          ...stages.map(({ name, peakBytes, seconds }) => [
+            name,
+            formatBytes(peakBytes),
+            formatDuration(seconds),
+          ]),
+          ['packing', formatBytes(packing), ''],
+        ],
+        [1, 2],
+      );
+      return {
+        recipe: recipe.name,
+        bytes,
+        sourceBytes,
+        shards: shardPlan.shards.length,
+        storage,
+        stages,
+        packing,
+      };
+    });
+  },
+});

@@ -1,0 +1,118 @@
+import type { Recipe, RecipeFixes } from './schema.ts';
+
+/** The recipes that have names. */
+
+const ALL_FIXES: RecipeFixes = {
+  shiftDistillationMask: true,
+  averageDistillation: true,
+  gammaOverAnswers: true,
+  quantizeTablesOnce: true,
+  noDropPath: true,
+  searchTrainedQuantizer: true,
+  storedArithmetic: true,
+};
+
+const twoBit: Recipe = {
+  name: '2bit',
+  schemes: {
+    vision: '2bit-g16',
+    projector: 'float',
+    language: '2bit-g16',
+    embedding: '4bit-symmetric',
+    head: '4bit-symmetric',
+    modules: {},
+  },
+  stage1: {
+    iterations: 1000,
+    batchSize: 16,
+    learningRate: 1e-3,
+    lambda: 0.01,
+    betaStart: 20,
+    betaEnd: 2,
+    warmFraction: 0.2,
+    calibrationImages: 256,
+    floatInputShare: 0.5,
+  },
+  stage2: {
+    steps: 200,
+    batchSize: 16,
+    learningRate: 1e-4,
+    weightDecay: 0.01,
+    warmupRatio: 0.03,
+    objective: 'features',
+  },
+  stage3: {
+    steps: 1000,
+    batchSize: 16,
+    learningRate: 3e-4,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weightDecay: 0.01,
+    warmupRatio: 0.03,
+    clipNorm: 1,
+    gamma: 'measured',
+    gammaBatches: 20,
+    distillationWeight: 1,
+    crossEntropyWeight: 1,
+    labelSmoothing: 0.1,
+    clipSearchTokens: 512,
+  },
+  fixes: ALL_FIXES,
+};
+
+const twoBitG128: Recipe = {
+  ...twoBit,
+  name: '2bit-g128',
+  schemes: { ...twoBit.schemes, vision: '2bit-g128', language: '2bit-g128' },
+};
+
+const fourBit: Recipe = {
+  ...twoBit,
+  name: '4bit',
+  schemes: { ...twoBit.schemes, vision: '4bit-g32', language: '4bit-g32' },
+  stage1: { ...twoBit.stage1, iterations: 500 },
+  stage3: { ...twoBit.stage3, steps: 500, learningRate: 1e-4 },
+};
+
+/** Scale groups of 16 rows: for models whose row counts are no multiples of 128. */
+const fourBitQq16: Recipe = {
+  ...fourBit,
+  name: '4bit-qq16',
+  schemes: { ...fourBit.schemes, vision: '4bit-g32-qq16', language: '4bit-g32-qq16' },
+};
+
+/** Half the language model's weights, those that bear it best, at 2 bits. */
+const mixed: Recipe = {
+  ...twoBit,
+  name: 'mixed',
+  schemes: {
+    ...twoBit.schemes,
+    vision: '4bit-g32-qq16',
+    language: '4bit-g32-qq16',
+    modules: { gate_proj: '2bit-g16', up_proj: '2bit-g16' },
+  },
+};
+
+/** Every stage at 2 bits, in under a minute on the embedded model: for tests and first impressions. */
+const quick: Recipe = {
+  ...twoBit,
+  name: 'quick',
+  stage1: { ...twoBit.stage1, iterations: 20, batchSize: 4, calibrationImages: 16 },
+  stage2: { ...twoBit.stage2, steps: 10, batchSize: 4 },
+  stage3: { ...twoBit.stage3, steps: 20, batchSize: 4, gammaBatches: 2, clipSearchTokens: 256 },
+};
+
+export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(
+  [twoBit, twoBitG128, fourBit, fourBitQq16, mixed, quick].map((recipe) => [recipe.name, recipe]),
+);
+
+/** The same recipe with the reference implementation's flaws and its cross-entropy projector stage. */
+export function asReference(recipe: Recipe): Recipe {
+  const flaws = Object.fromEntries(Object.keys(ALL_FIXES).map((fix) => [fix, false]));
+  return {
+    ...recipe,
+    stage2: { ...recipe.stage2, objective: 'cross-entropy' },
+    fixes: flaws as unknown as RecipeFixes,
+  };
+}

@@ -1,0 +1,123 @@
+import { SCHEMES } from '@speedq/format';
+import type { SchemeName } from '@speedq/format';
+import * as v from 'valibot';
+
+/**
+ * How a model is to be quantized: which scheme each part is stored in, and how each stage trains. A recipe is
+ * data; everything it may say is written here, and what it does not know it refuses.
+ */
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const atLeastOne = v.pipe(v.number(), v.integer(), v.minValue(1));
+const positive = v.pipe(v.number(), v.gtValue(0));
+const fraction = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const momentum = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+
+/** 'float': fp16 where every value fits, else float32 (docs/format.md). */
+const FLOAT = 'float';
+const schemeNames = (Object.keys(SCHEMES) as SchemeName[]).filter((name) => name !== 'f16' && name !== 'f32');
+export type RecipeScheme = SchemeName | typeof FLOAT;
+const scheme = v.picklist([FLOAT, ...schemeNames] as RecipeScheme[]);
+const tableScheme = v.picklist([FLOAT, '4bit-symmetric'] as RecipeScheme[]);
+
+const schemes = v.strictObject({
+  /** Linear weights of the vision encoder. The patch embedding always stays float. */
+  vision: scheme,
+  projector: scheme,
+  /** Linear weights of the language model. */
+  language: scheme,
+  embedding: tableScheme,
+  head: tableScheme,
+  /**
+   * Exceptions: the end of a module's name, such as "gate_proj" or "layers.0.mlp.down_proj" → scheme. Later
+   * ones win.
+   */
+  modules: v.record(v.string(), scheme),
+});
+
+/** Block-wise AdaRound of the vision encoder, on pictures alone. */
+const stage1 = v.strictObject({
+  /** Updates per transformer block. */
+  iterations: count,
+  /** Pictures per update. */
+  batchSize: atLeastOne,
+  learningRate: positive,
+  /** Weight λ of the rounding regulariser. */
+  lambda: v.pipe(v.number(), v.minValue(0)),
+  /** Exponent β of the regulariser falls linearly from start to end. */
+  betaStart: positive,
+  betaEnd: positive,
+  /** Share of the iterations before the regulariser acts. */
+  warmFraction: fraction,
+  calibrationImages: atLeastOne,
+  /** Share of a block's input elements that come from the float model rather than the quantized prefix. */
+  floatInputShare: fraction,
+});
+
+/** The projector alone, behind the quantized vision encoder. */
+const stage2 = v.strictObject({
+  steps: count,
+  batchSize: atLeastOne,
+  learningRate: positive,
+  weightDecay: v.pipe(v.number(), v.minValue(0)),
+  warmupRatio: fraction,
+  /** Match the float projector's output, or the answers. */
+  objective: v.picklist(['features', 'cross-entropy']),
+});
+
+/** Quantization-aware training of the language model and projector with the float model as teacher. */
+const stage3 = v.strictObject({
+  steps: count,
+  batchSize: atLeastOne,
+  learningRate: positive,
+  beta1: momentum,
+  beta2: momentum,
+  epsilon: positive,
+  weightDecay: v.pipe(v.number(), v.minValue(0)),
+  /** Share of the steps over which the learning rate rises; then it falls as a cosine to zero. */
+  warmupRatio: fraction,
+  /** Gradient norm to clip at; 0 for none. */
+  clipNorm: v.pipe(v.number(), v.minValue(0)),
+  /**
+   * Balance γ of KL(student‖teacher) and KL(teacher‖student): measured as the teacher's mean top-1
+   * probability, or given.
+   */
+  gamma: v.union([v.literal('measured'), fraction]),
+  /** Batches over which γ is measured. */
+  gammaBatches: atLeastOne,
+  distillationWeight: v.pipe(v.number(), v.minValue(0)),
+  crossEntropyWeight: v.pipe(v.number(), v.minValue(0)),
+  labelSmoothing: momentum,
+  /** Calibration tokens of the search for clipping ranges; 0 starts from the full ranges. */
+  clipSearchTokens: count,
+});
+
+/** Each flaw of the reference implementation that is mended by default; false brings the flaw back. */
+const fixes = v.strictObject({
+  /** Distil the logits that predict answer tokens, the first one included. */
+  shiftDistillationMask: v.boolean(),
+  /** Distillation is a mean over tokens, as cross-entropy is. */
+  averageDistillation: v.boolean(),
+  /** γ is measured over answer tokens only. */
+  gammaOverAnswers: v.boolean(),
+  /** Embedding and head are quantized once, by an idempotent scheme. */
+  quantizeTablesOnce: v.boolean(),
+  /** No drop-path in the frozen vision encoder. */
+  noDropPath: v.boolean(),
+  /** The search for clipping ranges covers q and k and scores the quantizer that is trained. */
+  searchTrainedQuantizer: v.boolean(),
+  /** fp16 steps and minima, equal scales and one-sided groups exact (docs/format.md). */
+  storedArithmetic: v.boolean(),
+});
+
+export const recipeSchema = v.strictObject({
+  name: v.pipe(v.string(), v.nonEmpty()),
+  schemes,
+  stage1,
+  stage2,
+  stage3,
+  fixes,
+});
+
+export type Recipe = v.InferOutput<typeof recipeSchema>;
+export type RecipeFixes = Recipe['fixes'];
