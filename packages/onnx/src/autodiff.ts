@@ -49,7 +49,9 @@ function dependents(g: Graph, sources: readonly Tensor[]): Set<string> {
 /** Sums a gradient over the axes its tensor was broadcast along. */
 export function reduceTo(g: Graph, gradient: Tensor, shape: Shape): Tensor {
   const lead = gradient.shape.length - shape.length;
-  const axes = gradient.shape.flatMap((dim, i) => (i < lead || (shape[i - lead] === 1 && dim !== 1) ? [i] : []));
+  const axes = gradient.shape.flatMap((dim, i) =>
+    i < lead || (shape[i - lead] === 1 && dim !== 1) ? [i] : [],
+  );
   if (axes.length === 0) return gradient;
   const reduced = op.reduceSum(g, gradient, axes);
   return lead > 0 ? op.reshape(g, reduced, shape) : reduced;
@@ -70,10 +72,7 @@ const matmulRule = one((g, dy, [a, b]) => {
     [perm[perm.length - 2], perm[perm.length - 1]] = [perm.length - 1, perm.length - 2];
     return op.transpose(g, x, perm);
   };
-  return [
-    reduceTo(g, op.matmul(g, dy, swap(b)), a.shape),
-    reduceTo(g, op.matmul(g, swap(a), dy), b.shape),
-  ];
+  return [reduceTo(g, op.matmul(g, dy, swap(b)), a.shape), reduceTo(g, op.matmul(g, swap(a), dy), b.shape)];
 });
 
 const gemmRule: GradientRule = (g, node, [dy]) => {
@@ -157,7 +156,15 @@ const rules: Record<string, GradientRule> = {
     const parts = gradients.map(
       (gradient, i) =>
         gradient ??
-        op.expand(g, op.reshape(g, g.scalar(0), node.outputs[i].shape.map(() => 1)), node.outputs[i].shape as number[]),
+        op.expand(
+          g,
+          op.reshape(
+            g,
+            g.scalar(0),
+            node.outputs[i].shape.map(() => 1),
+          ),
+          node.outputs[i].shape as number[],
+        ),
     );
     return [op.concat(g, parts, node.attributes.axis as number), undefined];
   },

@@ -8,7 +8,12 @@ import * as op from './primitives.ts';
  */
 
 /** Makes `output` differentiate to `inputs` by `rule` instead of through the nodes that computed it. */
-export function withGradient(g: Graph, output: Tensor, inputs: readonly Tensor[], rule: GradientRule): Tensor {
+export function withGradient(
+  g: Graph,
+  output: Tensor,
+  inputs: readonly Tensor[],
+  rule: GradientRule,
+): Tensor {
   return g.node('Identity', [output], output.shape, {
     gradient: rule,
     gradientInputs: inputs,
@@ -20,7 +25,11 @@ export function gelu(g: Graph, x: Tensor): Tensor {
   const cdf = op.mul(g, op.add(g, op.erf(g, op.mul(g, x, Math.SQRT1_2)), 1), 0.5);
   const y = op.mul(g, x, cdf);
   return withGradient(g, y, [x], (graph, _node, [dy]) => {
-    const density = op.mul(graph, op.exp(graph, op.mul(graph, op.mul(graph, x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    const density = op.mul(
+      graph,
+      op.exp(graph, op.mul(graph, op.mul(graph, x, x), -0.5)),
+      1 / Math.sqrt(2 * Math.PI),
+    );
     return [op.mul(graph, dy!, op.add(graph, cdf, op.mul(graph, x, density)))];
   });
 }

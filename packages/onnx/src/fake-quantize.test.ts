@@ -67,38 +67,45 @@ function expectSame(actual: Float32Array, expected: ArrayLike<number>, what: str
   }
 }
 
-describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))('fakeQuantize %s', (_name, scheme) => {
-  const shape = [scheme.scaleGroupSize * 3, scheme.groupSize * 5];
-  const count = shape[0] * shape[1];
-  const weights = {
-    normal: randomNormals(count, 7).map((value) => value * 0.02),
-    huge: randomNormals(count, 8).map((value) => value * 8000),
-    tiny: randomNormals(count, 9).map((value) => value * 2e-5),
-    edge: edgeWeights(shape[0], shape[1], scheme.groupSize),
-  };
-  describe.each(Object.entries(weights))('%s weights', (_kind, weight) => {
-    it.each([false, true])('equals the format quantizer to the bit (reference: %s)', async (reference) => {
-      const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
-      const mask = gradientMask(weight, expected.parameters);
-      const actual = await run(weight, shape, scheme, { reference });
-      expectSame(actual.values, expected.values, 'values');
-      expectSame(actual.gradient, actual.upstream.map((value, i) => value * mask[i]), 'gradient');
+describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))(
+  'fakeQuantize %s',
+  (_name, scheme) => {
+    const shape = [scheme.scaleGroupSize * 3, scheme.groupSize * 5];
+    const count = shape[0] * shape[1];
+    const weights = {
+      normal: randomNormals(count, 7).map((value) => value * 0.02),
+      huge: randomNormals(count, 8).map((value) => value * 8000),
+      tiny: randomNormals(count, 9).map((value) => value * 2e-5),
+      edge: edgeWeights(shape[0], shape[1], scheme.groupSize),
+    };
+    describe.each(Object.entries(weights))('%s weights', (_kind, weight) => {
+      it.each([false, true])('equals the format quantizer to the bit (reference: %s)', async (reference) => {
+        const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
+        const mask = gradientMask(weight, expected.parameters);
+        const actual = await run(weight, shape, scheme, { reference });
+        expectSame(actual.values, expected.values, 'values');
+        expectSame(
+          actual.gradient,
+          actual.upstream.map((value, i) => value * mask[i]),
+          'gradient',
+        );
+      });
     });
-  });
 
-  it('quantizes inside a searched range', async () => {
-    const weight = weights.normal;
-    const gram = new Float64Array(shape[1] * scheme.groupSize);
-    for (let i = 0; i < shape[1]; i++) gram[i * scheme.groupSize + (i % scheme.groupSize)] = 1;
-    const range = searchClipRange(weight, shape[0], shape[1], scheme, gram);
-    const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { range });
-    const actual = await run(weight, shape, scheme, { reference: false, range });
-    expectSame(actual.values, expected.values, 'values');
-  });
+    it('quantizes inside a searched range', async () => {
+      const weight = weights.normal;
+      const gram = new Float64Array(shape[1] * scheme.groupSize);
+      for (let i = 0; i < shape[1]; i++) gram[i * scheme.groupSize + (i % scheme.groupSize)] = 1;
+      const range = searchClipRange(weight, shape[0], shape[1], scheme, gram);
+      const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { range });
+      const actual = await run(weight, shape, scheme, { reference: false, range });
+      expectSame(actual.values, expected.values, 'values');
+    });
 
-  it('refuses a shape the scheme does not divide', () => {
-    const g = new Graph();
-    const weight = g.input('w', [shape[0] + 1, shape[1]]);
-    expect(() => fakeQuantize(g, weight, scheme)).toThrowError(/row count/);
-  });
-});
+    it('refuses a shape the scheme does not divide', () => {
+      const g = new Graph();
+      const weight = g.input('w', [shape[0] + 1, shape[1]]);
+      expect(() => fakeQuantize(g, weight, scheme)).toThrowError(/row count/);
+    });
+  },
+);

@@ -103,7 +103,12 @@ export class Graph {
     return tensor;
   }
 
-  node(op: string, inputs: readonly Tensor[], shape: Shape, options: NodeOptions & { type?: ElementType } = {}) {
+  node(
+    op: string,
+    inputs: readonly Tensor[],
+    shape: Shape,
+    options: NodeOptions & { type?: ElementType } = {},
+  ) {
     return this.multi(op, inputs, [{ shape, type: options.type ?? inputs[0].type }], options)[0];
   }
 

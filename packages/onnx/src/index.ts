@@ -5,6 +5,28 @@ export { OnnxOps, type LanguageContext } from './onnx-ops.ts';
 export { Session, type Feed, type OrtModule, type SessionOptions } from './session.ts';
 export { OnnxModel, parameterFeeds, parameterInputs, placeFeatures, type Parameters } from './inference.ts';
 export { MASKED, rotaryTable } from './rotary.ts';
-export { crossEntropy, logSoftmax } from './losses.ts';
+export { crossEntropy, distillation, logSoftmax } from './losses.ts';
 export { fakeQuantize, type FakeQuantizeOptions } from './fake-quantize.ts';
 export { ADAMW_DEFAULTS, adamwStep, type AdamWSettings } from './adamw.ts';
+export { createQatStep } from './qat/create-step.ts';
+export {
+  TeacherForward,
+  meanTopProbability,
+  type TeacherOptions,
+  type TeacherResult,
+} from './qat/teacher.ts';
+export { IGNORED, answerRows, type AnswerRows, type AnswerRowsOptions } from './qat/answer-rows.ts';
+export { attentionMask } from './qat/language-inputs.ts';
+export type {
+  LanguageInputs,
+  MicroBatch,
+  Partition,
+  QatInputs,
+  QatLoss,
+  QatLosses,
+  QatResult,
+  QatStep,
+  QatStepOptions,
+  TrunkOptions,
+} from './qat/options.ts';
+export { VisionForward, type VisionForwardOptions } from './vision-forward.ts';

@@ -1,9 +1,4 @@
-import {
-  imageFeatures,
-  languageModel,
-  parameterInventory,
-  type InternVLConfig,
-} from '@speedq/model';
+import { imageFeatures, languageModel, parameterInventory, type InternVLConfig } from '@speedq/model';
 import { SpeedqError } from '@speedq/format';
 import { Graph, type Tensor } from './graph.ts';
 import { OnnxOps } from './onnx-ops.ts';
@@ -21,7 +16,8 @@ export function parameterInputs(g: Graph, config: InternVLConfig): (name: string
     const known = declared.get(name);
     if (known) return known;
     const shape = shapes.get(name);
-    if (!shape) throw new SpeedqError('internal', `The model reads a parameter ${name} that its inventory lacks.`);
+    if (!shape)
+      throw new SpeedqError('internal', `The model reads a parameter ${name} that its inventory lacks.`);
     const tensor = g.input(name, shape);
     declared.set(name, tensor);
     return tensor;
@@ -109,7 +105,8 @@ export class OnnxModel {
 
   /** Replaces the weights; the sessions stay. */
   setParameters(parameters: Parameters): void {
-    for (const [name, feed] of parameterFeeds(this.vision, this.config, parameters)) this.parameters.set(name, feed);
+    for (const [name, feed] of parameterFeeds(this.vision, this.config, parameters))
+      this.parameters.set(name, feed);
     this.reset();
   }
 
@@ -193,7 +190,8 @@ export class OnnxModel {
 /** Additive mask [length, past + length]: token t sees the past and the tokens up to itself. */
 function causalMask(past: number, length: number): Float32Array {
   const mask = new Float32Array(length * (past + length));
-  for (let t = 0; t < length; t++) mask.fill(MASKED, t * (past + length) + past + t + 1, (t + 1) * (past + length));
+  for (let t = 0; t < length; t++)
+    mask.fill(MASKED, t * (past + length) + past + t + 1, (t + 1) * (past + length));
   return mask;
 }
 
@@ -218,11 +216,16 @@ export function placeFeatures(ids: ArrayLike<number>, imageTokenId: number, avai
 }
 
 /** Every parameter of the inventory as a feed; the data is not copied. */
-export function parameterFeeds(session: Session, config: InternVLConfig, parameters: Parameters): Map<string, Feed> {
+export function parameterFeeds(
+  session: Session,
+  config: InternVLConfig,
+  parameters: Parameters,
+): Map<string, Feed> {
   return new Map(
     parameterInventory(config).map(({ name, shape }) => {
       const data = parameters.get(name);
-      if (!data) throw new SpeedqError('missing-tensor', `The model lacks the tensor ${name}; check its folder.`);
+      if (!data)
+        throw new SpeedqError('missing-tensor', `The model lacks the tensor ${name}; check its folder.`);
       return [name, session.float(data, shape)];
     }),
   );

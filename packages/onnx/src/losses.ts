@@ -32,15 +32,47 @@ export function crossEntropy(
 ): Tensor {
   const [n, classes] = logits.shape as number[];
   const lse = logSumExp(g, logits);
-  const range = g.constant(BigInt64Array.from({ length: classes }, (_, i) => BigInt(i)), [1, classes]);
+  const range = g.constant(
+    BigInt64Array.from({ length: classes }, (_, i) => BigInt(i)),
+    [1, classes],
+  );
   const hit = op.cast(g, op.equal(g, op.reshape(g, targets, [n, 1]), range), 'float32');
-  const target =
-    smoothing === 0 ? hit : op.add(g, op.mul(g, hit, 1 - smoothing), smoothing / classes);
+  const target = smoothing === 0 ? hit : op.add(g, op.mul(g, hit, 1 - smoothing), smoothing / classes);
   const weight = op.reshape(g, weights, [n, 1]);
   const each = op.sub(g, lse, op.reduceSum(g, op.mul(g, logits, target), [-1]));
   const loss = op.reshape(g, op.reduceSum(g, op.mul(g, each, weight), [0]), []);
   return withGradient(g, loss, [logits], (graph, _node, [dy]) => {
     const probabilities = op.exp(graph, op.sub(graph, logits, lse));
     return [op.mul(graph, op.sub(graph, probabilities, target), op.mul(graph, weight, dy!))];
+  });
+}
+
+/**
+ * Confidence-aware distillation (CAKLD): Σ weightᵢ · (γ·KL(S‖T) + (1−γ)·KL(T‖S)), a sum over rows.
+ * student and teacher are logits [n, classes], weights [n], γ a scalar; gradients reach the student alone.
+ */
+export function distillation(
+  g: Graph,
+  student: Tensor,
+  teacher: Tensor,
+  weights: Tensor,
+  gamma: Tensor,
+): Tensor {
+  const [n] = student.shape as number[];
+  const logStudent = op.sub(g, student, logSumExp(g, student));
+  const logTeacher = op.sub(g, teacher, logSumExp(g, teacher));
+  const pStudent = op.exp(g, logStudent);
+  const pTeacher = op.exp(g, logTeacher);
+  const difference = op.sub(g, logStudent, logTeacher);
+  const reverse = op.reduceSum(g, op.mul(g, pStudent, difference), [-1]);
+  const forward = op.reduceSum(g, op.mul(g, pTeacher, op.neg(g, difference)), [-1]);
+  const rest = op.sub(g, g.scalar(1), gamma);
+  const each = op.add(g, op.mul(g, reverse, gamma), op.mul(g, forward, rest));
+  const weight = op.reshape(g, weights, [n, 1]);
+  const loss = op.reshape(g, op.reduceSum(g, op.mul(g, each, weight), [0]), []);
+  return withGradient(g, loss, [student], (graph, _node, [dy]) => {
+    const reverseSlope = op.mul(graph, op.mul(graph, pStudent, op.sub(graph, difference, reverse)), gamma);
+    const forwardSlope = op.mul(graph, op.sub(graph, pStudent, pTeacher), rest);
+    return [op.mul(graph, op.add(graph, reverseSlope, forwardSlope), op.mul(graph, weight, dy!))];
   });
 }

@@ -55,7 +55,10 @@ export class OnnxOps implements Ops<Tensor> {
     const hidden = kernel.shape[0] as number;
     const inputs = 3 * patchSize * patchSize;
     const cut = op.reshape(g, pixels, [tiles, 3, grid, patchSize, grid, patchSize]);
-    const patches = op.reshape(g, op.transpose(g, cut, [0, 2, 4, 1, 3, 5]), [rows(tiles, grid * grid), inputs]);
+    const patches = op.reshape(g, op.transpose(g, cut, [0, 2, 4, 1, 3, 5]), [
+      rows(tiles, grid * grid),
+      inputs,
+    ]);
     const embedded = op.gemm(g, patches, op.reshape(g, kernel, [hidden, inputs]), {
       bias: this.parameter(bias),
       transB: true,
@@ -71,10 +74,17 @@ export class OnnxOps implements Ops<Tensor> {
     return linears.map((linear) => this.linear(normed, linear));
   }
 
-  linear(x: Tensor, { weight, bias, activation }: Linear, { scale, residual }: Epilogue<Tensor> = {}): Tensor {
+  linear(
+    x: Tensor,
+    { weight, bias, activation }: Linear,
+    { scale, residual }: Epilogue<Tensor> = {},
+  ): Tensor {
     const { g } = this;
     const matrix = this.options.linearWeight?.(weight) ?? this.parameter(weight);
-    let y = op.gemm(g, x, matrix, { bias: bias === undefined ? undefined : this.parameter(bias), transB: true });
+    let y = op.gemm(g, x, matrix, {
+      bias: bias === undefined ? undefined : this.parameter(bias),
+      transB: true,
+    });
     if (activation === 'gelu') y = gelu(g, y);
     if (scale !== undefined) y = op.mul(g, y, this.parameter(scale));
     return residual ? op.add(g, residual, y) : y;
@@ -85,7 +95,12 @@ export class OnnxOps implements Ops<Tensor> {
     const { tiles, tokens } = this.vision;
     const split = (x: Tensor, perm: number[]) =>
       op.transpose(g, op.reshape(g, x, [tiles, tokens, heads, headDim]), perm);
-    const context = scaledAttention(g, split(q, [0, 2, 1, 3]), split(k, [0, 2, 3, 1]), split(v, [0, 2, 1, 3]));
+    const context = scaledAttention(
+      g,
+      split(q, [0, 2, 1, 3]),
+      split(k, [0, 2, 3, 1]),
+      split(v, [0, 2, 1, 3]),
+    );
     return op.reshape(g, op.transpose(g, context, [0, 2, 1, 3]), [rows(tiles, tokens), heads * headDim]);
   }
 
@@ -95,7 +110,13 @@ export class OnnxOps implements Ops<Tensor> {
     const { batch, length, cos, sin, cache } = this.language;
     const group = heads / keyValueHeads;
     const byHead = (x: Tensor, count: number) => op.reshape(g, x, [batch, length, count, headDim]);
-    const rotated = op.reshape(g, rotate(g, byHead(q, heads), cos, sin), [batch, length, keyValueHeads, group, headDim]);
+    const rotated = op.reshape(g, rotate(g, byHead(q, heads), cos, sin), [
+      batch,
+      length,
+      keyValueHeads,
+      group,
+      headDim,
+    ]);
     // The query heads that share a key-value head become rows of one product: nothing is repeated.
     const queries = op.reshape(g, op.transpose(g, rotated, [0, 2, 3, 1, 4]), [
       batch,
@@ -111,7 +132,13 @@ export class OnnxOps implements Ops<Tensor> {
       value = op.concat(g, [past.value, value], 2, cache.total);
       cache.present(layer, key, value);
     }
-    const context = scaledAttention(g, queries, op.transpose(g, key, [0, 1, 3, 2]), value, this.maskFor(group));
+    const context = scaledAttention(
+      g,
+      queries,
+      op.transpose(g, key, [0, 1, 3, 2]),
+      value,
+      this.maskFor(group),
+    );
     const perHead = op.reshape(g, context, [batch, keyValueHeads, group, length, headDim]);
     return op.reshape(g, op.transpose(g, perHead, [0, 3, 1, 2, 4]), [rows(length, batch), heads * headDim]);
   }
@@ -139,13 +166,14 @@ export class OnnxOps implements Ops<Tensor> {
   mergeImageFeatures(embeddings: Tensor, _ids: Tensor, features: Tensor): Tensor {
     const { g } = this;
     const { imageIndex, imageMask } = this.language;
-    if (!imageIndex || !imageMask) throw new Error('OnnxOps: mergeImageFeatures needs imageIndex and imageMask.');
+    if (!imageIndex || !imageMask)
+      throw new Error('OnnxOps: mergeImageFeatures needs imageIndex and imageMask.');
     const placed = op.mul(g, op.gatherRows(g, features, imageIndex), imageMask);
     return op.add(g, op.mul(g, embeddings, op.sub(g, g.scalar(1), imageMask)), placed);
   }
 
   selectRows(x: Tensor): Tensor {
-    const { selected } = this.language;
+    const selected = this.options.language?.selected;
     return selected ? op.gatherRows(this.g, x, selected) : x;
   }
 
@@ -171,7 +199,8 @@ export class OnnxOps implements Ops<Tensor> {
   /** The mask for `group` stacked query heads; the same for every layer. */
   private maskFor(group: number): Tensor {
     const { mask, length } = this.language;
-    this.groupedMask ??= group === 1 ? mask : op.concat(this.g, new Array<Tensor>(group).fill(mask), 2, rows(length, group));
+    this.groupedMask ??=
+      group === 1 ? mask : op.concat(this.g, new Array<Tensor>(group).fill(mask), 2, rows(length, group));
     return this.groupedMask;
   }
 }

@@ -51,41 +51,35 @@ export class Session {
     return new this.ort.Tensor('int64', data, dims);
   }
 
-  /** Runs with only the feeds this graph reads; a missing one is an error. */
-  async run(feeds: ReadonlyMap<string, Feed>, outputs?: readonly string[]): Promise<Map<string, Feed>> {
-    const selected = this.select(feeds);
-    const results = outputs
-      ? await this.session.run(selected, outputs as string[])
-      : await this.session.run(selected);
-    return new Map(Object.entries(results) as [string, Feed][]);
-  }
-
   /**
-   * Like `run`, writing the results named in `into` to its arrays instead of new ones;
-   * the others named are returned.
+   * Runs with only the feeds this graph reads; a missing one is an error. `outputs`: names of those wanted,
+   * or a map in which a tensor is what the output is written into (undefined: a new array).
    */
-  async runInto(
+  async run(
     feeds: ReadonlyMap<string, Feed>,
-    into: ReadonlyMap<string, Feed>,
-    others: readonly string[],
+    outputs?: readonly string[] | ReadonlyMap<string, Feed | undefined>,
   ): Promise<Map<string, Feed>> {
-    const fetches: Record<string, Feed | null> = Object.fromEntries(into);
-    for (const name of others) fetches[name] = null;
-    const results = await this.session.run(this.select(feeds), fetches);
-    return new Map(others.map((name) => [name, results[name] as Feed]));
+    const selected: Record<string, Feed> = {};
+    for (const name of this.session.inputNames) {
+      const feed = feeds.get(name);
+      if (!feed)
+        throw new SpeedqError('internal', `ONNX session needs the input ${name}, which was not fed.`);
+      selected[name] = feed;
+    }
+    const results = await this.session.run(selected, fetches(outputs ?? this.session.outputNames));
+    return new Map(Object.entries(results));
   }
 
   async release(): Promise<void> {
     await this.session.release();
   }
+}
 
-  private select(feeds: ReadonlyMap<string, Feed>): Record<string, Feed> {
-    const selected: Record<string, Feed> = {};
-    for (const name of this.session.inputNames) {
-      const feed = feeds.get(name);
-      if (!feed) throw new SpeedqError('internal', `ONNX session needs the input ${name}, which was not fed.`);
-      selected[name] = feed;
-    }
-    return selected;
-  }
+function fetches(
+  outputs: readonly string[] | ReadonlyMap<string, Feed | undefined>,
+): Record<string, Feed | null> {
+  const wanted: Record<string, Feed | null> = {};
+  if (outputs instanceof Map) for (const [name, tensor] of outputs) wanted[name] = tensor ?? null;
+  else for (const name of outputs as readonly string[]) wanted[name] = null;
+  return wanted;
 }

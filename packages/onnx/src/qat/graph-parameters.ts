@@ -1,0 +1,81 @@
+import { elementCount, parameterInventory } from '@speedq/model';
+import type { InternVLConfig } from '@speedq/model';
+import { SpeedqError } from '@speedq/format';
+import { fakeQuantize } from '../fake-quantize.ts';
+import type { Graph, Tensor } from '../graph.ts';
+import type { Parameters } from '../inference.ts';
+import type { Feed, Session } from '../session.ts';
+import type { TrunkOptions } from './options.ts';
+
+export type ParameterShapes = ReadonlyMap<string, readonly number[]>;
+
+export function parameterShapes(config: InternVLConfig): ParameterShapes {
+  return new Map(parameterInventory(config).map(({ name, shape }) => [name, shape]));
+}
+
+/** The parameters a graph reads, as inputs; linear weights fake-quantized where a scheme is given. */
+export class GraphParameters {
+  private readonly declared = new Map<string, Tensor>();
+  private readonly quantized = new Map<string, Tensor>();
+
+  constructor(
+    private readonly g: Graph,
+    private readonly shapes: ParameterShapes,
+    private readonly options: Pick<TrunkOptions, 'scheme' | 'reference'>,
+    /** Put before the names of the inputs, to tell the teacher's from the student's. */
+    private readonly prefix = '',
+  ) {}
+
+  readonly parameter = (name: string): Tensor => {
+    const known = this.declared.get(name);
+    if (known) return known;
+    const shape = this.shapes.get(name);
+    if (!shape)
+      throw new SpeedqError('internal', `The model reads a parameter ${name} that its inventory lacks.`);
+    const tensor = this.g.input(this.prefix + name, shape);
+    this.declared.set(name, tensor);
+    return tensor;
+  };
+
+  readonly linearWeight = (name: string): Tensor => {
+    const scheme = this.options.scheme?.(name);
+    if (!scheme) return this.parameter(name);
+    const known = this.quantized.get(name);
+    if (known) return known;
+    const tensor = fakeQuantize(this.g, this.parameter(name), scheme, { reference: this.options.reference });
+    this.quantized.set(name, tensor);
+    return tensor;
+  };
+
+  /** Names of the parameters the graph has read so far. */
+  get names(): string[] {
+    return [...this.declared.keys()];
+  }
+}
+
+/** Adds the parameters a session reads to its feeds. `rename` says which of the model's an input stands for. */
+export function feedParameters(
+  feeds: Map<string, Feed>,
+  session: Session,
+  shapes: ParameterShapes,
+  parameters: Parameters,
+  rename: (input: string) => string = (input) => input,
+  prefix = '',
+): void {
+  for (const input of session.inputNames) {
+    if (!input.startsWith(prefix)) continue;
+    const name = rename(input.slice(prefix.length));
+    const shape = shapes.get(name);
+    if (!shape) continue;
+    const data = parameters.get(name);
+    if (!data)
+      throw new SpeedqError('missing-tensor', `The model lacks the tensor ${name}; check its folder.`);
+    if (data.length !== elementCount(shape)) {
+      throw new SpeedqError(
+        'shape-mismatch',
+        `${name}: expected [${shape.join(', ')}] = ${elementCount(shape)} values, got ${data.length}.`,
+      );
+    }
+    feeds.set(input, session.float(data, shape));
+  }
+}
