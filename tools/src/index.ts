@@ -1,1 +1,10 @@
-export {};
+export { runCommandLine } from './cli.ts';
+export type { Terminal } from './output.ts';
+export { openModelFolder, requireFloat, requirePacked, withModelFolder } from './model-folder.ts';
+export type { FloatModelFolder, ModelFolder, PackedModelFolder } from './model-folder.ts';
+export { packModel, writePackedModel } from './packing/pack-model.ts';
+export type { PackOptions, TensorOverride } from './packing/pack-model.ts';
+export { loadRecipe, parseRecipe } from './recipes/load-recipe.ts';
+export { RECIPES, asReference } from './recipes/recipes.ts';
+export type { Recipe } from './recipes/schema.ts';
+export { writeRandomModel } from './random-model.ts';

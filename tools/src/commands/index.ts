@@ -29,6 +29,21 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./verify.ts')).verify,
   },
   {
+    name: 'data',
+    summary: 'draw a data set of pictures and questions',
+    load: async () => (await import('./data.ts')).data,
+  },
+  {
+    name: 'train',
+    summary: 'train the embedded model pico from scratch',
+    load: async () => (await import('./train.ts')).train,
+  },
+  {
+    name: 'random-model',
+    summary: 'write a model folder of InternVL3 shapes with random weights',
+    load: async () => (await import('./random-model.ts')).randomModel,
+  },
+  {
     name: 'doctor',
     summary: 'show what this machine offers: Node, WebGPU, onnxruntime, memory, disk',
     load: async () => (await import('./doctor.ts')).doctor,

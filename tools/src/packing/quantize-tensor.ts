@@ -24,9 +24,10 @@ export interface QuantizeTensorOptions {
   readonly range?: GroupRange;
   /** Codes chosen by the reference implementation's arithmetic. */
   readonly reference?: boolean;
+  /** Elements quantized at a time; default: 16 MiB of floats, whatever the size of the table. */
+  readonly chunkElements?: number;
 }
 
-/** Elements quantized at a time: 16 MiB of floats, whatever the size of the table. */
 const CHUNK_ELEMENTS = 1 << 22;
 
 /** A float tensor's stored precision. Throws `not-representable` on NaN and infinity. */
@@ -56,7 +57,7 @@ export async function quantizeTensor(
   }
   const [rows, columns] = source.parameter(name).shape;
   const step = scheme.kind === 'bilevel' ? scheme.scaleGroupSize : 1;
-  const perChunk = Math.max(1, Math.floor(CHUNK_ELEMENTS / columns / step)) * step;
+  const perChunk = Math.max(1, Math.floor((options.chunkElements ?? CHUNK_ELEMENTS) / columns / step)) * step;
   const chunks: PackedTensor[] = [];
   for (let start = 0; start < rows; start += perChunk) {
     const end = Math.min(rows, start + perChunk);

@@ -56,7 +56,8 @@ function isObject(value: unknown): value is Json {
 }
 
 function merge(base: Json, changes: Json): Json {
-  const merged: Record<string, unknown> = { ...base };
+  // Without a prototype "__proto__" is a key like any other, and is refused like any other.
+  const merged = Object.assign(Object.create(null) as Record<string, unknown>, base);
   for (const [key, value] of Object.entries(changes)) {
     const before = Object.hasOwn(base, key) ? base[key] : undefined;
     merged[key] = isObject(before) && isObject(value) ? merge(before, value) : value;

@@ -1,0 +1,107 @@
+import { MANIFEST_FILE, SpeedqError } from '@speedq/format';
+import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { defineCommand } from '../cli/command.ts';
+import { requireFloat, withModelFolder } from '../model-folder.ts';
+import { formatBytes, formatDuration } from '../output.ts';
+import { checkReplaceable, publish } from '../output-folder.ts';
+import { packModel } from '../packing/pack-model.ts';
+import { findSources } from '../quantize/data/sources.ts';
+import { STAGES_VERSION, hashFiles, hashModel } from '../quantize/fingerprint.ts';
+import type { StageNumber } from '../quantize/job.ts';
+import { runWorker } from '../quantize/run-worker.ts';
+import { openWorkFolder, workFolder } from '../quantize/work-folder.ts';
+import { loadRecipe } from '../recipes/load-recipe.ts';
+import { asReference } from '../recipes/recipes.ts';
+
+export const quantize = defineCommand({
+  args: { model: { description: 'folder of a float model' } },
+  options: {
+    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file' },
+    data: { type: 'string', hint: 'D', description: 'meta JSON, JSONL, or a folder that holds one' },
+    out: { type: 'string', hint: 'DIR', required: true, description: 'packed folder to create' },
+    method: {
+      type: 'string',
+      choices: ['speedq', 'rtn'],
+      default: 'speedq',
+      description: 'staged training, or rounding to nearest',
+    },
+    stages: { type: 'string', hint: '1,2,3', default: '1,2,3', description: 'which stages train' },
+    reference: { type: 'boolean', description: 'the arithmetic and order of the reference implementation' },
+    seed: { type: 'integer', min: 0, default: 0, description: 'the same seed gives the same bytes' },
+    threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
+    checkpointSteps: { type: 'integer', min: 1, default: 25, description: 'updates between checkpoints' },
+    force: { type: 'boolean', description: 'replace an earlier output, discard an unfinished run' },
+  },
+  details:
+    'Stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the quantized\n' +
+    'language model with the original as teacher. An interrupted run is resumed by the same command.',
+  async run({ args, options, output, progress, signal }) {
+    const { force, seed, method } = options;
+    const out = resolve(options.out);
+    const named = await loadRecipe(options.recipe);
+    const recipe = options.reference ? asReference(named) : named;
+    const stages = parseStages(options.stages);
+    const replacing = { marker: MANIFEST_FILE, force };
+    await checkReplaceable(out, replacing);
+    const begin = performance.now();
+
+    if (method === 'rtn') {
+      return withModelFolder(args.model, async (opened) => {
+        const folder = requireFloat(opened);
+        const task = progress.start(`packing ${folder.name}`);
+        const manifest = await packModel({
+          ...{ folder, recipe, outDir: out, force, signal },
+          onShard: (done, total) => task.update(done, `of ${total} shards`),
+        });
+        const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+        task.finish(formatBytes(bytes));
+        output.print(out);
+        return { out, kind: 'packed', recipe: recipe.name, method, bytes };
+      });
+    }
+
+    if (options.data === undefined) {
+      throw new SpeedqError(
+        'invalid-argument',
+        '--data is missing: training needs pictures and conversations. Make some with speedq data, or use --method rtn.',
+      );
+    }
+    const { files } = await findSources(options.data);
+    const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
+    const work = workFolder(out);
+    const fingerprint = { ...{ model, recipe, stages, seed }, data: await hashFiles(files), version: STAGES_VERSION };
+    const opened = await openWorkFolder(work, fingerprint, {
+      threads: options.threads,
+      defaultThreads: availableParallelism(),
+      force,
+    });
+    try {
+      const { threads, resumes } = opened;
+      if (resumes) output.note(`Resuming the unfinished run in ${work}.`);
+      const { checkpointSteps } = options;
+      const { folder, summary, bytes } = await runWorker(
+        {
+          ...{ out, work, recipe, stages, seed, threads, checkpointSteps },
+          model: resolve(args.model),
+          data: resolve(options.data),
+        },
+        { output, progress, signal },
+      );
+      await publish(folder, out, replacing);
+      await rm(work, { recursive: true, force: true });
+      output.note(`done in ${formatDuration((performance.now() - begin) / 1000)}`);
+      output.print(out);
+      return { out, kind: 'packed', recipe: recipe.name, method, stages, seed, threads, bytes, ...summary };
+    } finally {
+      await opened.release();
+    }
+  },
+});
+
+function parseStages(text: string): StageNumber[] {
+  const stages = [...new Set(text.split(',').map((part) => Number(part.trim())))].sort((a, b) => a - b);
+  if (stages.length > 0 && stages.every((stage) => [1, 2, 3].includes(stage))) return stages as StageNumber[];
+  throw new SpeedqError('invalid-argument', `--stages is ${JSON.stringify(text)}; expected a list such as 1,2,3.`);
+}

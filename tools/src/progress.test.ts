@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { createOutput } from './output.ts';
+import { createProgress } from './progress.ts';
+
+function setup({ interactive = false, json = false, quiet = false } = {}) {
+  const written = { stdout: '', stderr: '' };
+  const terminal = {
+    stdout: (text: string) => (written.stdout += text),
+    stderr: (text: string) => (written.stderr += text),
+    interactive,
+    colour: false,
+  };
+  let time = 0;
+  const progress = createProgress(terminal, createOutput(terminal, { json }), { quiet, now: () => time });
+  return { written, progress, at: (seconds: number) => (time = seconds) };
+}
+
+test('a log gets a line every five seconds, with the time left', () => {
+  const { written, progress, at } = setup();
+  const task = progress.start('training', 100);
+  for (let done = 1; done <= 100; done++) {
+    at(done / 10);
+    task.update(done, `loss ${done}`);
+  }
+  task.finish('100 steps');
+  expect(written.stderr).toBe(
+    'training: 50% (50/100), loss 50, ETA 5.0 s\n' +
+      'training: 100% (100/100), loss 100\n' +
+      'training: 100 steps (10 s)\n',
+  );
+  expect(written.stdout).toBe('');
+});
+
+test('a terminal line is redrawn in place', () => {
+  const { written, progress, at } = setup({ interactive: true });
+  const task = progress.start('packing', 2);
+  task.update(1);
+  at(0.05);
+  task.update(2);
+  task.finish();
+  expect(written.stderr).toMatch(/^\r\u001b\[Kpacking: 50% \(1\/2\).*\r\u001b\[Kpacking: done \(0\.1 s\)\n$/);
+});
+
+test('quiet writes nothing on stderr; --json sends events, one a second', () => {
+  const { written, progress, at } = setup({ json: true, quiet: true });
+  const task = progress.start('packing');
+  for (let i = 0; i < 20; i++) {
+    at(i / 10);
+    task.update(i);
+  }
+  expect(written.stderr).toBe('');
+  const events = written.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+  expect(events).toEqual([
+    { event: 'progress', step: 'packing', done: 0, seconds: 0 },
+    { event: 'progress', step: 'packing', done: 10, seconds: 1 },
+  ]);
+});
