@@ -1,9 +1,13 @@
 import { SpeedqError } from '@speedq/format';
+import type { Allocator } from '../engine/allocator.ts';
+import { readFloats } from '../engine/readback.ts';
 
 /** Projected features of one image's tiles, on the GPU. */
 export interface ImageFeatures {
   /** Rows, one per image token of the prompt: tiles · tokensPerTile. */
   readonly tokens: number;
+  /** Copies the rows [tokens, hidden] to the CPU: for tests and tools, the chat never needs it. */
+  read(): Promise<Float32Array>;
   destroy(): void;
 }
 
@@ -11,16 +15,20 @@ export interface ImageFeatures {
 export class GPUImageFeatures implements ImageFeatures {
   readonly tokens: number;
   readonly buffer: GPUBuffer;
-  readonly #free: () => void;
+  readonly #allocator: Allocator;
 
-  constructor(tokens: number, buffer: GPUBuffer, free: () => void) {
+  constructor(tokens: number, buffer: GPUBuffer, allocator: Allocator) {
     this.tokens = tokens;
     this.buffer = buffer;
-    this.#free = free;
+    this.#allocator = allocator;
+  }
+
+  read(): Promise<Float32Array> {
+    return readFloats(this.#allocator, this.buffer, this.buffer.size / 4);
   }
 
   destroy(): void {
-    this.#free();
+    this.#allocator.free(this.buffer);
   }
 }
 

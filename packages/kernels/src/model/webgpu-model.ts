@@ -3,6 +3,7 @@ import type { InternVLConfig } from '@speedq/model';
 import { Allocator } from '../engine/allocator.ts';
 import { MAP_MODE_READ } from '../engine/constants.ts';
 import { DeviceWatch, withErrorScopes } from '../engine/errors.ts';
+import { readFloats } from '../engine/readback.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { WeightStore } from '../weights/store.ts';
 import type { ImageFeatures } from './image-features.ts';
@@ -172,7 +173,7 @@ class PlannedModel implements WebGPUModel {
         this.#allocator.free(output);
         throw error;
       }
-      return new GPUImageFeatures(tiles * tokensPerTile, output, () => this.#allocator.free(output));
+      return new GPUImageFeatures(tiles * tokensPerTile, output, this.#allocator);
     });
   }
 
@@ -258,7 +259,7 @@ class PlannedModel implements WebGPUModel {
 
   async readLogits(): Promise<Float32Array> {
     return this.exclusive(undefined, () =>
-      this.readFloats(this.#plans.buffers.logits, this.#config.language.vocabSize),
+      readFloats(this.#allocator, this.#plans.buffers.logits, this.#config.language.vocabSize),
     );
   }
 
@@ -271,7 +272,7 @@ class PlannedModel implements WebGPUModel {
       );
     }
     return this.exclusive(undefined, () =>
-      this.readFloats(allLogits, this.#rowsOfLastRun * this.#config.language.vocabSize),
+      readFloats(this.#allocator, allLogits, this.#rowsOfLastRun * this.#config.language.vocabSize),
     );
   }
 
@@ -317,20 +318,6 @@ class PlannedModel implements WebGPUModel {
     const tokens = new Uint32Array(buffer.getMappedRange(0, count * 4).slice(0));
     buffer.unmap();
     return tokens;
-  }
-
-  private async readFloats(source: GPUBuffer, count: number): Promise<Float32Array> {
-    const { device } = this.#allocator;
-    const buffer = this.#allocator.readback('logits', count * 4);
-    try {
-      const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, 0, buffer, 0, count * 4);
-      device.queue.submit([encoder.finish()]);
-      await buffer.mapAsync(MAP_MODE_READ);
-      return new Float32Array(buffer.getMappedRange().slice(0));
-    } finally {
-      this.#allocator.free(buffer);
-    }
   }
 
   private checkIds(ids: Uint32Array): void {

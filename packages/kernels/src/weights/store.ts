@@ -126,7 +126,7 @@ export class WeightStore {
 
 function widen(bytes: Uint8Array, dtype: 'F16' | 'BF16'): Uint8Array {
   // copied because shards align 16-bit tensors to 2 bytes only, and views need it relative to the buffer
-  const halves = new Uint16Array(bytes.slice().buffer);
+  const halves = new Uint16Array(Uint8Array.from(bytes).buffer);
   return new Uint8Array((dtype === 'F16' ? halvesToFloats(halves) : bfloatsToFloats(halves)).buffer);
 }
 

@@ -1,0 +1,128 @@
+import { existsSync } from 'node:fs';
+import { parseSafetensors, requireTensor, tensorBytes, tensorToFloats } from '@speedq/format';
+import { createWebGPUModel, floatWeights } from '@speedq/kernels';
+import type { WebGPUModel, WebGPUModelOptions } from '@speedq/kernels';
+import { requestTestDevice } from '@speedq/kernels/node';
+import { canonicalTensors, parseConfig } from '@speedq/model';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { goldenCases, goldenPath, readGolden } from './folder.ts';
+
+/**
+ * The model over WebGPU in float32 against the reference implementation's outputs: DESIGN tolerance 1e-3
+ * absolute. A case is a folder with config.json and model.safetensors; a twin in the original layout has no
+ * expectations of its own and must meet those of the case it is named after.
+ */
+const TOLERANCE = 1e-3;
+const ORIGINAL = '-original-layout';
+
+const gpu = await requestTestDevice();
+
+function open(path: string) {
+  const bytes = readGolden('internvl', path);
+  const header = parseSafetensors(bytes, path);
+  const read = (name: string) => {
+    const info = requireTensor(header, name, path);
+    return tensorBytes(bytes, info);
+  };
+  const info = (name: string) => requireTensor(header, name, path);
+  return {
+    names: () => [...header.tensors.keys()],
+    shape: (name: string) => info(name).shape,
+    floats: (name: string) => tensorToFloats(read(name), info(name).dtype),
+    ids: (name: string) => new Uint32Array(Uint8Array.from(read(name)).buffer),
+  };
+}
+
+function readJson(...path: string[]): Record<string, unknown> {
+  return JSON.parse(new TextDecoder().decode(readGolden('internvl', ...path))) as Record<string, unknown>;
+}
+
+function openCase(name: string) {
+  const source = name.endsWith(ORIGINAL) ? name.slice(0, -ORIGINAL.length) : name;
+  const expected = open(`${source}/expected.safetensors`);
+  // the original layout leaves the image token to the tokenizer, which goldens do not have
+  const imageTokenId = readJson(source, 'config.json').image_token_id as number;
+  const config = parseConfig(readJson(name, 'config.json'), { imageTokenId });
+  const stored = open(`${name}/model.safetensors`);
+  const tensors = canonicalTensors(
+    { names: stored.names, shape: stored.shape, read: (tensor) => Promise.resolve(stored.floats(tensor)) },
+    config,
+  );
+  const weights = floatWeights(config, (tensor) => tensors.read(tensor));
+  const create = (options: WebGPUModelOptions) => createWebGPUModel(gpu!.device, config, weights, options);
+  return { expected, config, create };
+}
+
+function worst(actual: Float32Array, expected: Float32Array): number {
+  expect(actual.length).toBe(expected.length);
+  return actual.reduce(
+    (most, v, i) => (Math.abs(v - expected[i]) <= most ? most : Math.abs(v - expected[i])),
+    0,
+  );
+}
+
+const cases = goldenCases('internvl').filter((name) =>
+  existsSync(goldenPath('internvl', name, 'config.json')),
+);
+
+describe.skipIf(gpu === null).each(cases)('WebGPU float32: %s', (name) => {
+  const { expected, config, create } = openCase(name);
+  const ids = expected.ids('input_ids');
+  const textIds = expected.ids('text_only_ids');
+  const greedyIds = expected.ids('greedy_ids');
+  const pixels = expected.floats('pixel_values');
+  const [tiles] = expected.shape('pixel_values');
+  const { vocabSize } = config.language;
+  const maxContext = ids.length + greedyIds.length;
+  let model: WebGPUModel;
+
+  beforeAll(async () => {
+    model = await create({ maxContext, prefillChunk: ids.length, tilesPerBatch: 2, allLogits: true });
+  });
+
+  afterAll(() => model?.destroy());
+
+  it('image features', async () => {
+    const features = await model.encodeImages(pixels, tiles);
+    expect(features.tokens).toBe(tiles * config.tokensPerTile);
+    expect(worst(await features.read(), expected.floats('image_features'))).toBeLessThan(TOLERANCE);
+    features.destroy();
+  });
+
+  it('logits of every position, and greedy ids from the cache', async () => {
+    const features = await model.encodeImages(pixels, tiles);
+    const first = await model.prefill(ids, [features]);
+    expect(worst(await model.readAllLogits(), expected.floats('logits'))).toBeLessThan(TOLERANCE);
+    expect(worst(await model.readLogits(), expected.floats('logits').slice(-vocabSize))).toBeLessThan(
+      TOLERANCE,
+    );
+    const rest = await model.decode(greedyIds.length - 1);
+    expect([first, ...rest]).toEqual([...greedyIds]);
+    expect(model.length).toBe(ids.length + greedyIds.length - 1);
+    features.destroy();
+    model.truncate(0);
+  });
+
+  it('logits of text alone', async () => {
+    await model.prefill(textIds, []);
+    expect(worst(await model.readAllLogits(), expected.floats('text_only_logits'))).toBeLessThan(TOLERANCE);
+    model.truncate(0);
+  });
+
+  it('chunked prefill, token by token decoding and truncation end in the same logits', async () => {
+    const chunked = await create({ maxContext, prefillChunk: Math.max(2, Math.ceil(ids.length / 3.5)) });
+    const features = await chunked.encodeImages(pixels, tiles);
+    const first = await chunked.prefill(ids, [features]);
+    const last = expected.floats('logits').slice(-vocabSize);
+    expect(first).toBe(greedyIds[0]);
+    expect(worst(await chunked.readLogits(), last)).toBeLessThan(TOLERANCE);
+    await chunked.decode(3);
+    // the same tail again over the kept part of the cache, the very last token by itself
+    chunked.truncate(ids.length - 3);
+    await chunked.prefill(ids.slice(-3, -1), []);
+    await chunked.prefill(ids.slice(-1), []);
+    expect(worst(await chunked.readLogits(), last)).toBeLessThan(TOLERANCE);
+    expect([...(await chunked.decode(2)), ...(await chunked.decode(1))]).toEqual([...greedyIds.slice(1, 4)]);
+    chunked.destroy();
+  });
+});
