@@ -171,21 +171,25 @@ export async function isKept(storage: ModelStorage): Promise<boolean> {
 }
 
 export const CONFIG_FILE = 'config.json';
-export const TOKENIZER_FILES = [
+const TOKENIZER_FILES = [
   'tokenizer.json',
   'vocab.json',
   'merges.txt',
   'added_tokens.json',
   'tokenizer_config.json',
 ] as const;
-const SMALL_FILES: readonly string[] = [CONFIG_FILE, ...TOKENIZER_FILES];
 
 /** The files that opening a model reads: not, for example, the index that only other tools want. */
 export function loadedFiles(manifest: PackedManifest): ManifestFile[] {
-  const shards = new Set(
-    [...manifest.tensors.values()].flatMap(({ parts }) => parts.map(({ file }) => file)),
-  );
-  return manifest.files.filter(({ name }) => shards.has(name) || SMALL_FILES.includes(name));
+  const shards = [...manifest.tensors.values()].flatMap(({ parts }) => parts.map(({ file }) => file));
+  const wanted = new Set([CONFIG_FILE, ...tokenizerFiles(manifest), ...shards]);
+  return manifest.files.filter(({ name }) => wanted.has(name));
+}
+
+/** tokenizer.json, or what it can be made from where a folder has none. */
+export function tokenizerFiles({ files }: PackedManifest): string[] {
+  const present = TOKENIZER_FILES.filter((name) => files.some((file) => file.name === name));
+  return present[0] === 'tokenizer.json' ? ['tokenizer.json'] : present;
 }
 
 /** Content-addressed: a new version of a model fetches only the files that changed. */

@@ -5,7 +5,7 @@ import { CONTROL_TOKENS, openTokenizer } from '@speedq/processor';
 import type { TokenizerFiles } from '@speedq/processor';
 import { createCodec } from './codec.ts';
 import { ChatEngine } from './engine.ts';
-import { CONFIG_FILE, TOKENIZER_FILES } from './model-files.ts';
+import { CONFIG_FILE, tokenizerFiles } from './model-files.ts';
 import type { ModelFiles } from './model-files.ts';
 import { checkModel, packedWeights } from './packed-weights.ts';
 
@@ -32,11 +32,9 @@ export async function openEngine(
   const { manifest } = files;
   const text = async (name: string): Promise<string> => new TextDecoder().decode(await files.read(name));
   const configText = await text(CONFIG_FILE);
-  const tokenizerFiles: Record<string, string> = {};
-  for (const name of TOKENIZER_FILES) {
-    if (manifest.files.some((file) => file.name === name)) tokenizerFiles[name] = await text(name);
-  }
-  const tokenizer = openTokenizer(tokenizerFiles satisfies TokenizerFiles);
+  const tokenizerTexts: Record<string, string> = {};
+  for (const name of tokenizerFiles(manifest)) tokenizerTexts[name] = await text(name);
+  const tokenizer = openTokenizer(tokenizerTexts satisfies TokenizerFiles);
   const config = parseConfig(parseJson(configText), {
     imageTokenId: tokenizer.tokenToId(CONTROL_TOKENS.imageContext),
   });

@@ -1,0 +1,59 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import type { BrowserContext } from 'playwright-core';
+import { findBrowser } from '../../../scripts/find-browser.mjs';
+
+export interface TestBrowser {
+  readonly context: BrowserContext;
+  /** Hosts that anything in the browser tried to reach outside this machine. */
+  readonly foreignHosts: readonly string[];
+  close(): Promise<void>;
+}
+
+/**
+ * A real Chromium with a profile of its own and WebGPU on its software adapter. Everything that does not go
+ * to localhost goes to a proxy that notes and refuses it: page, workers and service worker alike.
+ */
+export async function openBrowser(): Promise<TestBrowser> {
+  const executablePath = findBrowser();
+  if (!executablePath) throw new Error('No Chrome or Chromium found: run `npm test`, or set CHROME_PATH.');
+  const foreignHosts: string[] = [];
+  const proxy = createServer((request, response) => {
+    foreignHosts.push(request.url ?? '?');
+    response.writeHead(502).end();
+  });
+  proxy.on('connect', (request, socket) => {
+    foreignHosts.push(request.url ?? '?');
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+
+  const profile = await mkdtemp(join(tmpdir(), 'speedq-e2e-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    headless: true,
+    viewport: { width: 1100, height: 900 },
+    args: [
+      '--no-sandbox',
+      '--enable-unsafe-webgpu',
+      '--use-webgpu-adapter=swiftshader',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--no-default-browser-check',
+      `--proxy-server=http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    ],
+  });
+  return {
+    context,
+    foreignHosts,
+    async close() {
+      await context.close();
+      await new Promise((resolve) => proxy.close(resolve));
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
