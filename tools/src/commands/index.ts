@@ -19,6 +19,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./plan.ts')).plan,
   },
   {
+    name: 'quantize',
+    summary: 'compress a float model, with staged training or by rounding to nearest',
+    load: async () => (await import('./quantize.ts')).quantize,
+  },
+  {
     name: 'export',
     summary: 'convert a model without training: float to packed, packed to float',
     load: async () => (await import('./export.ts')).exportModel,

@@ -22,8 +22,10 @@ export interface AuxiliaryHeads {
   readonly colours: number;
 }
 
-export const PATCH_KIND = 'aux.patch_kind';
-export const PATCH_COLOUR = 'aux.patch_colour';
+/** Begins the names of parameters that are training aids and in no checkpoint. */
+export const AUXILIARY_PREFIX = 'aux.';
+export const PATCH_KIND = `${AUXILIARY_PREFIX}patch_kind`;
+export const PATCH_COLOUR = `${AUXILIARY_PREFIX}patch_colour`;
 
 export function parameterLayout(config: InternVLConfig, heads?: AuxiliaryHeads): ParameterLayout {
   const hidden = config.vision.hiddenSize;

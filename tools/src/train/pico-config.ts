@@ -2,16 +2,19 @@
  * The embedded model's architecture: InternVL3 at under 10 million parameters. Linear outputs are multiples
  * of 128 and inputs of 128, so that every scheme (groups of 16, 32 and 128) applies to every linear.
  */
-export const PICO_VOCABULARY = 1536;
-
-export function picoConfig(imageTokenId: number, endTokenId: number, beginTokenId: number) {
+export function picoConfig(tokens: {
+  readonly vocabulary: number;
+  readonly imageContext: number;
+  readonly messageEnd: number;
+  readonly endOfText: number;
+}) {
   return {
     architectures: ['InternVLForConditionalGeneration'],
     model_type: 'internvl',
     dtype: 'bfloat16',
     downsample_ratio: 0.5,
     image_seq_length: 36,
-    image_token_id: imageTokenId,
+    image_token_id: tokens.imageContext,
     projector_hidden_act: 'gelu',
     tie_word_embeddings: false,
     vision_feature_layer: -1,
@@ -24,7 +27,7 @@ export function picoConfig(imageTokenId: number, endTokenId: number, beginTokenI
       num_hidden_layers: 6,
       num_attention_heads: 4,
       num_key_value_heads: 2,
-      vocab_size: PICO_VOCABULARY,
+      vocab_size: tokens.vocabulary,
       max_position_embeddings: 1024,
       rms_norm_eps: 1e-6,
       rope_theta: 1_000_000,
@@ -33,8 +36,8 @@ export function picoConfig(imageTokenId: number, endTokenId: number, beginTokenI
       attention_dropout: 0,
       use_sliding_window: false,
       use_cache: true,
-      bos_token_id: beginTokenId,
-      eos_token_id: endTokenId,
+      bos_token_id: tokens.endOfText,
+      eos_token_id: tokens.messageEnd,
     },
     vision_config: {
       model_type: 'internvl_vision',

@@ -6,7 +6,15 @@ import {
   visionEmbed,
   type InternVLConfig,
 } from '@speedq/model';
-import { crossEntropy, differentiate, Graph, logSoftmax, OnnxOps, primitives as op, type Tensor } from '@speedq/onnx';
+import {
+  crossEntropy,
+  differentiate,
+  Graph,
+  logSoftmax,
+  OnnxOps,
+  primitives as op,
+  type Tensor,
+} from '@speedq/onnx';
 import { PATCH_COLOUR, PATCH_KIND, type ParameterLayout } from './parameter-layout.ts';
 
 /** Fixed sizes of one micro-batch: sequences pack several questions about one picture. */
@@ -25,16 +33,18 @@ export interface StepShape {
  */
 export type StepKind = 'vision' | 'oracle' | 'joint' | 'frozen-vision';
 
-/** Words each visual token is asked to name, in columns of `feature_words`: object, colour, row, column. */
-export const WORDS_PER_PATCH = 2;
-export const WORDS_PER_TOKEN = 2;
-
 export interface StepGraph {
   readonly model: Uint8Array;
   /** Parameters with a gradient output `grad.<name>`. */
   readonly trained: readonly string[];
   readonly losses: readonly string[];
 }
+
+/** Brings mixed word embeddings to about the length the projector's outputs take on. */
+const ORACLE_SCALE = 4;
+
+/** int64 [answers]: the greedy token at each supervised position. */
+export const PREDICTED = 'predicted';
 
 /** Names of the losses and of the scalar inputs `weight.<loss>` that mix them. */
 const LOSSES = { language: 'language', patch: 'patch', align: 'align' } as const;
@@ -79,20 +89,36 @@ export function buildStepGraph(
 
   let features: Tensor;
   if (kind === 'oracle') {
-    features = op.matmul(g, g.input('feature_words', [pictures * config.tokensPerTile, words]), wordTable());
+    const named = op.matmul(
+      g,
+      g.input('feature_words', [pictures * config.tokensPerTile, words]),
+      wordTable(),
+    );
+    features = op.mul(g, named, ORACLE_SCALE);
   } else {
     let x = visionEmbed(ops, config, g.input('pixel_values', pixelShape(config, pictures)));
     for (let layer = 0; layer < config.vision.numLayers; layer++) x = visionBlock(ops, config, layer, x);
-    if (kind !== 'frozen-vision') losses.push({ name: LOSSES.patch, value: patchLoss(g, x, parameter, pictures, patches) });
+    if (kind !== 'frozen-vision')
+      losses.push({ name: LOSSES.patch, value: patchLoss(g, x, parameter, pictures, patches) });
     features = kind === 'vision' ? x : projector(ops, config, x);
     if (kind !== 'vision') {
-      losses.push({ name: LOSSES.align, value: alignmentLoss(g, features, wordTable(), pictures * config.tokensPerTile, words) });
+      losses.push({
+        name: LOSSES.align,
+        value: alignmentLoss(g, features, wordTable(), pictures * config.tokensPerTile, words),
+      });
     }
   }
   if (kind !== 'vision') {
     const logits = languageModel(ops, config, g.input('input_ids', [pictures * length], 'int64'), features);
     const targets = g.input('targets', [answers], 'int64');
-    losses.push({ name: LOSSES.language, value: crossEntropy(g, logits, targets, g.input('target_weights', [answers])) });
+    g.output(
+      PREDICTED,
+      g.node('ArgMax', [logits], [answers], { type: 'int64', attributes: { axis: 1, keepdims: 0 } }),
+    );
+    losses.push({
+      name: LOSSES.language,
+      value: crossEntropy(g, logits, targets, g.input('target_weights', [answers])),
+    });
   }
 
   let total: Tensor | undefined;
@@ -100,7 +126,9 @@ export function buildStepGraph(
     const term = op.mul(g, value, g.input(`weight.${name}`, []));
     total = total ? op.add(g, total, term) : term;
   }
-  const trained = [...declared.keys()].filter((name) => kind !== 'frozen-vision' || !name.startsWith('vision_tower.'));
+  const trained = [...declared.keys()].filter(
+    (name) => kind !== 'frozen-vision' || !name.startsWith('vision_tower.'),
+  );
   const gradients = differentiate(g, [[total!, g.scalar(1)]], trained.map(parameter));
   const reached = trained.filter((_, i) => gradients[i]);
   trained.forEach((name, i) => gradients[i] && g.output(`grad.${name}`, gradients[i]));
@@ -108,7 +136,12 @@ export function buildStepGraph(
   return { model: g.build(), trained: reached, losses: losses.map(({ name }) => name) };
 }
 
-const pixelShape = ({ vision }: InternVLConfig, pictures: number) => [pictures, 3, vision.imageSize, vision.imageSize];
+const pixelShape = ({ vision }: InternVLConfig, pictures: number) => [
+  pictures,
+  3,
+  vision.imageSize,
+  vision.imageSize,
+];
 
 /** The encoder's output names the object and the colour under every patch. */
 function patchLoss(
@@ -139,5 +172,8 @@ function alignmentLoss(g: Graph, features: Tensor, table: Tensor, tokens: number
   const logits = op.matmul(g, features, op.transpose(g, table, [1, 0]));
   const wanted = g.input('feature_words', [tokens, words]);
   const logProbabilities = logSoftmax(g, logits);
-  return op.neg(g, op.mul(g, op.reshape(g, op.reduceSum(g, op.mul(g, wanted, logProbabilities), [0, 1]), []), 1 / tokens));
+  return op.neg(
+    g,
+    op.mul(g, op.reshape(g, op.reduceSum(g, op.mul(g, wanted, logProbabilities), [0, 1]), []), 1 / tokens),
+  );
 }

@@ -1,0 +1,133 @@
+import { CONTROL_TOKENS, type Tokenizer } from '@speedq/processor';
+import type { Question, QuestionType } from '../data/types.ts';
+
+/** A sequence that packs a picture and several independent conversations about it. */
+export interface PackedSequence {
+  readonly ids: Int32Array;
+  /** Position of each token as inference would number it: every segment follows the picture directly. */
+  readonly positions: Int32Array;
+  /** 0 = the picture; a token sees its own segment, and the picture if `seesPicture` of its segment. */
+  readonly segments: Int32Array;
+  readonly seesPicture: readonly boolean[];
+  /** Positions whose next token is supervised, that token, and its weight. */
+  readonly supervised: SupervisedPosition[];
+  /** Tokens used of the whole length; the rest is padding. */
+  readonly used: number;
+}
+
+export interface SupervisedPosition {
+  readonly position: number;
+  readonly target: number;
+  readonly weight: number;
+  /** What is asked there; all positions of one answer share the object. */
+  readonly question: Question;
+}
+
+export type QuestionWeights = Readonly<Partial<Record<QuestionType, number>>>;
+
+/** Builds packed sequences in the model's chat format (ChatML, no system prompt). */
+export class SequencePacker {
+  private readonly messageEnd: number;
+  private readonly userHeader: readonly number[];
+  private readonly answerHeader: readonly number[];
+  private readonly newline: readonly number[];
+  private readonly picturePrefix: readonly number[];
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly tokensPerTile: number,
+    private readonly imageTokenId: number,
+  ) {
+    const control = (token: string) => {
+      const id = tokenizer.tokenToId(token);
+      if (id === undefined) throw new Error(`The tokenizer lacks ${token}.`);
+      return id;
+    };
+    const start = control(CONTROL_TOKENS.messageStart);
+    this.messageEnd = control(CONTROL_TOKENS.messageEnd);
+    this.newline = tokenizer.encode('\n');
+    this.userHeader = [start, ...tokenizer.encode('user\n')];
+    this.answerHeader = [this.messageEnd, ...this.newline, start, ...tokenizer.encode('assistant\n')];
+    this.picturePrefix = [
+      ...this.userHeader,
+      control(CONTROL_TOKENS.imageStart),
+      ...new Array<number>(tokensPerTile).fill(imageTokenId),
+      control(CONTROL_TOKENS.imageEnd),
+      ...this.newline,
+    ];
+  }
+
+  /** Where the features of the picture go in a sequence that has one. */
+  get pictureStart(): number {
+    return this.picturePrefix.indexOf(this.imageTokenId);
+  }
+
+  get pictureTokens(): number {
+    return this.tokensPerTile;
+  }
+
+  /**
+   * `conversations` about the picture and `texts` without one, as many as fit into `length` tokens.
+   * Each is a list of turns, all of whose answers are supervised.
+   */
+  pack(
+    length: number,
+    withPicture: boolean,
+    conversations: readonly (readonly Question[])[],
+    texts: readonly Question[],
+    weights: QuestionWeights,
+  ): PackedSequence {
+    const ids = new Int32Array(length);
+    const positions = new Int32Array(length);
+    const segments = new Int32Array(length).fill(-1);
+    const seesPicture = [true];
+    const supervised: PackedSequence['supervised'] = [];
+    let used = 0;
+    const prefix = withPicture ? this.picturePrefix : [];
+    for (const id of prefix) {
+      ids[used] = id;
+      positions[used] = used;
+      segments[used++] = 0;
+    }
+    const append = (tokens: readonly SupervisedToken[], start: number, sees: boolean) => {
+      if (used + tokens.length > length) return;
+      const segment = seesPicture.push(sees) - 1;
+      tokens.forEach(({ id, weight, question }, i) => {
+        if (question) supervised.push({ position: used - 1, target: id, weight, question });
+        ids[used] = id;
+        positions[used] = start + i;
+        segments[used++] = segment;
+      });
+    };
+    if (withPicture)
+      for (const turns of conversations) append(this.segment(turns, true, weights), prefix.length, true);
+    for (const question of texts) append(this.segment([question], false, weights), 0, false);
+    return { ids, positions, segments, seesPicture, supervised, used };
+  }
+
+  private segment(
+    turns: readonly Question[],
+    afterPicture: boolean,
+    weights: QuestionWeights,
+  ): SupervisedToken[] {
+    const tokens: SupervisedToken[] = [];
+    const plain = (ids: readonly number[]) => ids.forEach((id) => tokens.push({ id, weight: 0 }));
+    turns.forEach((asked, turn) => {
+      if (turn > 0) plain(this.newline);
+      if (turn > 0 || !afterPicture) plain(this.userHeader);
+      plain(this.tokenizer.encode(asked.question));
+      plain(this.answerHeader);
+      const weight = weights[asked.type] ?? 1;
+      for (const id of [...this.tokenizer.encode(asked.answer), this.messageEnd])
+        tokens.push({ id, weight, question: asked });
+    });
+    return tokens;
+  }
+}
+
+interface SupervisedToken {
+  readonly id: number;
+  readonly weight: number;
+  /** Set on tokens of an answer. */
+  readonly question?: Question;
+}

@@ -1,0 +1,148 @@
+import type { Mix } from '../data/types.ts';
+import type { QuestionWeights } from './sequence.ts';
+import type { StepKind, StepShape } from './step-graph.ts';
+
+/** From a number of pictures on, draw these mixes in proportion to their shares. */
+export interface Lesson {
+  readonly from: number;
+  readonly mixes: readonly { readonly share: number; readonly mix: Mix }[];
+}
+
+export interface TrainStage {
+  readonly name: string;
+  readonly kind: StepKind;
+  /** Pictures in all, and in one optimiser step over all workers. */
+  readonly pictures: number;
+  readonly picturesPerStep: number;
+  readonly learningRate: number;
+  readonly warmupSteps: number;
+  /** Share of the steps, at the end, over which the learning rate falls to a twentieth. */
+  readonly decay: number;
+  readonly losses: { readonly language: number; readonly patch: number; readonly align: number };
+  readonly questionWeights: QuestionWeights;
+  readonly lessons: readonly Lesson[];
+  /** Stages whose parameters this one starts from; the later overrides what it trained. */
+  readonly startsFrom: readonly string[];
+}
+
+/** Tokens of a packed sequence and supervised positions per picture. */
+export const SEQUENCE_LENGTH = 152;
+export const ANSWERS_PER_PICTURE = 30;
+
+export function stepShape(picturesPerWorker: number): StepShape {
+  return {
+    pictures: picturesPerWorker,
+    length: SEQUENCE_LENGTH,
+    answers: picturesPerWorker * ANSWERS_PER_PICTURE,
+  };
+}
+
+const ALL_QUESTIONS = {
+  describe: 0.7,
+  what: 1,
+  count: 1.2,
+  colour: 1,
+  where: 1.3,
+  at: 1.2,
+  exists: 1.5,
+  read: 1,
+  bar: 0.8,
+  choice: 1.5,
+};
+
+const MOSAICS: Mix = {
+  scenes: { mosaic: 0.55, glyphs: 0.25, objects: 0.1, word: 0.1 },
+  questions: { what: 1 },
+};
+const ORDINARY: Mix = {
+  scenes: { objects: 0.62, counting: 0.14, word: 0.12, chart: 0.12 },
+  questions: ALL_QUESTIONS,
+};
+
+/**
+ * Questions that select an object by its word. Among all kinds at once they stay at chance for long;
+ * among a few kinds the skill appears quickly, and it carries over to more.
+ */
+const selecting = (kinds?: number): Mix => ({
+  scenes: { objects: 0.85, counting: 0.15 },
+  questions: { exists: 2, where: 1, choice: 1.5, colour: 1, count: 1, what: 0.4, at: 0.4 },
+  kinds,
+});
+
+const always = (mix: Mix): Lesson[] => [{ from: 0, mixes: [{ share: 1, mix }] }];
+const selectingFrom = (from: number, kinds?: number): Lesson => ({
+  from,
+  mixes: [
+    { share: 0.7, mix: selecting(kinds) },
+    { share: 0.3, mix: ORDINARY },
+  ],
+});
+
+const QUESTION_WEIGHTS: QuestionWeights = {
+  describe: 0.4,
+  where: 1,
+  exists: 2,
+  choice: 2,
+  count: 1.5,
+  read: 0.7,
+  fact: 0.3,
+};
+
+/**
+ * How pico is trained. The encoder learns to name what is under each patch while the language model,
+ * on the other core, learns to answer from the word embeddings of what is shown; then both meet.
+ */
+export const PICO_STAGES: readonly TrainStage[] = [
+  {
+    name: 'vision',
+    kind: 'vision',
+    pictures: 36_000,
+    picturesPerStep: 16,
+    learningRate: 1e-3,
+    warmupSteps: 150,
+    decay: 0.3,
+    losses: { language: 0, patch: 1, align: 0 },
+    questionWeights: {},
+    lessons: always(MOSAICS),
+    startsFrom: [],
+  },
+  {
+    name: 'oracle',
+    kind: 'oracle',
+    pictures: 40_000,
+    picturesPerStep: 16,
+    learningRate: 1e-3,
+    warmupSteps: 150,
+    decay: 0.2,
+    losses: { language: 1, patch: 0, align: 0 },
+    questionWeights: QUESTION_WEIGHTS,
+    lessons: always(ORDINARY),
+    startsFrom: [],
+  },
+  {
+    name: 'select',
+    kind: 'oracle',
+    pictures: 24_000,
+    picturesPerStep: 16,
+    learningRate: 8e-4,
+    warmupSteps: 50,
+    decay: 0.2,
+    losses: { language: 1, patch: 0, align: 0 },
+    questionWeights: QUESTION_WEIGHTS,
+    lessons: [selectingFrom(0, 8), selectingFrom(3_000, 24), selectingFrom(7_000, 48), selectingFrom(12_000)],
+    startsFrom: ['oracle'],
+  },
+  {
+    name: 'joint',
+    kind: 'joint',
+    pictures: 120_000,
+    picturesPerStep: 16,
+    learningRate: 8e-4,
+    warmupSteps: 150,
+    decay: 0.3,
+    losses: { language: 1, patch: 0.2, align: 0.5 },
+    questionWeights: QUESTION_WEIGHTS,
+    lessons: always(ORDINARY),
+    startsFrom: ['vision', 'select'],
+  },
+];
