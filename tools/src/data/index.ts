@@ -1,3 +1,4 @@
+export { type DatasetOptions, type DatasetSummary, testMix, writeDataset } from './dataset.ts';
 export { emojiKinds, type EmojiKind } from './emoji.ts';
 export {
   createGenerator,
@@ -18,3 +19,4 @@ export {
 } from './labels.ts';
 export { patchSize } from './patches.ts';
 export type { LabelledObject, Mix, Question, QuestionType, SceneType, TrainingSample } from './types.ts';
+export { type EvaluationRow, readTsv, tsvLine } from './tsv.ts';

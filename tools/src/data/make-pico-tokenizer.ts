@@ -1,6 +1,7 @@
 /**
  * Writes the tokenizer of pico: `npx tsx tools/src/data/make-pico-tokenizer.ts [folder]`.
- * The same corpus gives the same files, so running it again changes nothing.
+ * Weights are trained for one vocabulary: after a change to questions or kinds, this and a new training belong
+ * together.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
