@@ -88,7 +88,8 @@ describe('a packed sequence', () => {
     const graph = buildStepGraph(config, layout, words.ids.length, shape, 'joint');
     const session = await Session.create(engine, graph.model, { threads: 2 });
     const feeds = new Map<string, Feed>();
-    for (const { name, shape: dims } of layout.slots) feeds.set(name, session.float(parameters.get(name)!, dims));
+    for (const { name, shape: dims } of layout.slots)
+      feeds.set(name, session.float(parameters.get(name)!, dims));
     for (const [name, { data, dims }] of batch.floats) feeds.set(name, session.float(data, dims));
     for (const [name, { data, dims }] of batch.integers) feeds.set(name, session.int(data, dims));
     for (const loss of graph.losses) feeds.set(`weight.${loss}`, session.float(Float32Array.of(1), []));

@@ -70,11 +70,11 @@ const selecting = (kinds?: number): Mix => ({
 });
 
 const always = (mix: Mix): Lesson[] => [{ from: 0, mixes: [{ share: 1, mix }] }];
-const selectingFrom = (from: number, kinds?: number): Lesson => ({
+const selectingFrom = (from: number, share: number, kinds?: number): Lesson => ({
   from,
   mixes: [
-    { share: 0.7, mix: selecting(kinds) },
-    { share: 0.3, mix: ORDINARY },
+    { share, mix: selecting(kinds) },
+    { share: 1 - share, mix: ORDINARY },
   ],
 });
 
@@ -87,6 +87,11 @@ const QUESTION_WEIGHTS: QuestionWeights = {
   read: 0.7,
   fact: 0.3,
 };
+
+/** Seed of a stage's pictures: no two stages draw the same ones. */
+export function dataSeed(seed: number, stage: TrainStage): number {
+  return seed * 1000 + PICO_STAGES.findIndex(({ name }) => name === stage.name);
+}
 
 /**
  * How pico is trained. The encoder learns to name what is under each patch while the language model,
@@ -129,7 +134,12 @@ export const PICO_STAGES: readonly TrainStage[] = [
     decay: 0.2,
     losses: { language: 1, patch: 0, align: 0 },
     questionWeights: QUESTION_WEIGHTS,
-    lessons: [selectingFrom(0, 8), selectingFrom(3_000, 24), selectingFrom(7_000, 48), selectingFrom(12_000)],
+    lessons: [
+      selectingFrom(0, 0.7, 8),
+      selectingFrom(3_000, 0.7, 24),
+      selectingFrom(7_000, 0.7, 48),
+      selectingFrom(12_000, 0.7),
+    ],
     startsFrom: ['oracle'],
   },
   {
@@ -142,7 +152,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     decay: 0.3,
     losses: { language: 1, patch: 0.2, align: 0.5 },
     questionWeights: QUESTION_WEIGHTS,
-    lessons: always(ORDINARY),
+    lessons: [selectingFrom(0, 0.35)],
     startsFrom: ['vision', 'select'],
   },
 ];

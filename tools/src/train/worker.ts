@@ -10,7 +10,7 @@ import { parameterLayout, parameterViews } from './parameter-layout.ts';
 import type { Tally, WorkerReply, WorkerRequest, WorkerSetup } from './protocol.ts';
 import { SequencePacker, type PackedSequence } from './sequence.ts';
 import { buildStepGraph, PREDICTED } from './step-graph.ts';
-import { stepShape } from './stages.ts';
+import { dataSeed, stepShape } from './stages.ts';
 
 /** Optimiser of the trial runs: a short second-moment memory suits short runs. */
 const OPTIMISER = { beta1: 0.9, beta2: 0.97, epsilon: 1e-8 };
@@ -64,26 +64,27 @@ for (const loss of graph.losses) {
 }
 
 const generators = new Map<Mix, ReturnType<typeof createGenerator>>();
+const seed = dataSeed(setup.seed, stage);
 const texts = createGenerator({
-  seed: setup.seed + 1,
+  seed,
   size: config.vision.imageSize,
   mix: { scenes: { text: 1 }, questions: { fact: 1 } },
 });
 
 function generatorAt(picture: number) {
   const { mixes } = stage.lessons.filter(({ from }) => from <= picture).at(-1)!;
-  let left = createRandom(setup.seed, picture, 3).next() * mixes.reduce((sum, { share }) => sum + share, 0);
+  let left = createRandom(seed, picture, 3).next() * mixes.reduce((sum, { share }) => sum + share, 0);
   const { mix } = mixes.find(({ share }) => (left -= share) < 0) ?? mixes[0];
   let generator = generators.get(mix);
   if (!generator) {
-    generator = createGenerator({ seed: setup.seed, size: config.vision.imageSize, mix });
+    generator = createGenerator({ seed, size: config.vision.imageSize, mix });
     generators.set(mix, generator);
   }
   return generator;
 }
 
 function conversationsOf(sample: TrainingSample, picture: number) {
-  const random = createRandom(setup.seed, picture, 7);
+  const random = createRandom(seed, picture, 7);
   const conversations: TrainingSample['questions'][] = [];
   for (let i = 0; i < sample.questions.length; i++) {
     const pair = i + 1 < sample.questions.length && random.chance(TWO_TURNS);
