@@ -63,25 +63,26 @@ function run(command: Command, argv: readonly string[], terminal: Terminal, sign
 /** Entry of the executable: the process's own streams, Ctrl-C, and exit code. */
 export async function main(): Promise<void> {
   const interrupt = new AbortController();
-  process.on('SIGINT', () => {
+  const stop = (): void => {
     // The first asks the command to save its work; the second is impatience.
     if (interrupt.signal.aborted) process.exit(exitCodeOf('aborted'));
     interrupt.abort(new SpeedqError('aborted', 'Interrupted.'));
-  });
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
   // A reader that has seen enough (`| head`) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT_OK);
     throw error;
   });
-  const interactive = process.stderr.isTTY === true;
   const noColour = (process.env.NO_COLOR ?? '') !== '' || process.env.TERM === 'dumb';
   process.exitCode = await runCommandLine(
     process.argv.slice(2),
     {
       stdout: (text) => void process.stdout.write(text),
       stderr: (text) => void process.stderr.write(text),
-      interactive,
-      colour: process.stdout.isTTY === true && !noColour,
+      interactive: process.stderr.isTTY,
+      colour: process.stdout.isTTY && !noColour,
     },
     interrupt.signal,
   );

@@ -1,5 +1,5 @@
 /** The candidate closest to a mistyped word, or undefined where none is close. */
-export function closest(word: string, candidates: Iterable<string>): string | undefined {
+function closest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   // A third of the word may be wrong: enough for slips, too little to suggest something unrelated.
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;

@@ -77,8 +77,8 @@ async function shardNames(folder: string): Promise<string[] | undefined> {
     maxBytes: MAX_INDEX_BYTES,
   });
   if (index === undefined) return undefined;
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))] : [];
+  const { weight_map: map } = Object(index) as { readonly weight_map?: unknown };
+  const names: unknown[] = [...new Set(Object.values(Object(map) as object))];
   if (names.length === 0) {
     throw new SpeedqError('invalid-safetensors', `${INDEX_FILE}: expected "weight_map" to list tensors.`);
   }

@@ -72,10 +72,9 @@ export async function openPackedWeights(folder: string): Promise<PackedWeights |
       return bytes;
     },
     async close() {
-      const opened = await Promise.allSettled(shards.values());
-      await Promise.all(
-        opened.map((shard) => (shard.status === 'fulfilled' ? shard.value.close() : undefined)),
-      );
+      for (const shard of await Promise.allSettled(shards.values())) {
+        if (shard.status === 'fulfilled') await shard.value.close();
+      }
     },
   };
 }

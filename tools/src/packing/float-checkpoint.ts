@@ -8,7 +8,7 @@ export interface FloatTensor {
   readonly name: string;
   readonly shape: readonly number[];
   /** The values in row-major order, in as many pieces as the caller likes. */
-  chunks(): AsyncIterable<Float32Array> | Iterable<Float32Array>;
+  readonly chunks: () => AsyncIterable<Float32Array> | Iterable<Float32Array>;
 }
 
 /**

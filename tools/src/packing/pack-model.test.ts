@@ -152,7 +152,10 @@ describe('packing', () => {
     const out = join(scratch, 'interrupted');
     const abort = new AbortController();
     await withModelFolder(micro, async (folder) => {
-      const override = () => void abort.abort(new Error('stop'));
+      const override = () => {
+        abort.abort(new Error('stop'));
+        return undefined;
+      };
       const running = packModel({
         folder: requireFloat(folder),
         recipe,
