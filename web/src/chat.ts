@@ -1,5 +1,10 @@
 import { DownloadProgressEvent, LanguageModel, SpeedqError } from '@speedq/runtime';
-import type { LanguageModelContent, LanguageModelPrompt, SessionInfo } from '@speedq/runtime';
+import type {
+  AdapterDescription,
+  LanguageModelContent,
+  LanguageModelPrompt,
+  SessionInfo,
+} from '@speedq/runtime';
 
 export interface AttachedPicture {
   readonly blob: Blob;
@@ -34,6 +39,7 @@ export interface LoadingProgress {
   readonly fraction: number;
   readonly bytes: number;
   readonly source: 'network' | 'storage';
+  readonly adapter: AdapterDescription;
 }
 
 export interface ChatState {
@@ -51,6 +57,9 @@ export interface ChatOptions {
   /** Otherwise every question is asked by itself, with its picture. */
   readonly remembersTurns: boolean;
 }
+
+/** A page of text; a model that rambles is stopped there. */
+const MAX_NEW_TOKENS = 512;
 
 /** Everything the page does apart from showing it. */
 export class Chat {
@@ -128,7 +137,10 @@ export class Chat {
     let session: LanguageModel | undefined;
     try {
       session = await this.sessionFor(picture);
-      const stream = session.promptStreaming(this.promptFor(turn, session), { signal: answering.signal });
+      const stream = session.promptStreaming(this.promptFor(turn, session), {
+        signal: answering.signal,
+        maxNewTokens: MAX_NEW_TOKENS,
+      });
       for await (const text of streamed(stream)) {
         this.updateTurn(id, (now) => ({ ...now, answer: now.answer + text, status: 'answering' }));
       }
@@ -180,8 +192,8 @@ export class Chat {
 
   private progress(event: Event): void {
     if (!(event instanceof DownloadProgressEvent)) return;
-    const { loaded: fraction, totalBytes: bytes, source } = event;
-    this.update({ loading: { status: 'loading', progress: { fraction, bytes, source } } });
+    const { loaded: fraction, totalBytes: bytes, source, adapter } = event;
+    this.update({ loading: { status: 'loading', progress: { fraction, bytes, source, adapter } } });
   }
 
   private updateTurn(id: number, change: (turn: Turn) => Turn): void {

@@ -5,8 +5,13 @@ import { sharedEngine } from './engine-registry.ts';
 import type { EngineLease } from './engine-registry.ts';
 import type { LanguageModelMessage, LanguageModelPrompt } from './messages.ts';
 import { folderUrl, isKept } from './model-files.ts';
-import type { LoadProgress } from './model-files.ts';
-import type { EngineInfo, PromptRequest, SessionState } from './protocol.ts';
+import type {
+  AdapterDescription,
+  EngineInfo,
+  ProgressMessage,
+  PromptRequest,
+  SessionState,
+} from './protocol.ts';
 import { checkSampling } from './sample.ts';
 import { opfsStorage } from './storage.ts';
 
@@ -247,13 +252,16 @@ export class DownloadProgressEvent extends Event {
   /** Size of what is loaded. */
   readonly totalBytes: number;
   /** A first visit downloads, later ones read what was kept. */
-  readonly source: LoadProgress['source'];
+  readonly source: ProgressMessage['source'];
 
-  constructor({ loaded, total, source }: LoadProgress) {
+  readonly adapter: AdapterDescription;
+
+  constructor({ loaded, total, source, adapter }: ProgressMessage) {
     super('downloadprogress');
     this.loaded = total > 0 ? loaded / total : 0;
     this.totalBytes = total;
     this.source = source;
+    this.adapter = adapter;
   }
 }
 

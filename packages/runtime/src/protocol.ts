@@ -63,7 +63,8 @@ export interface PromptRequest {
   readonly topP?: number;
 }
 
-export type ProgressMessage = LoadProgress;
+/** The adapter is known before anything is downloaded: a page can say early that it will be slow. */
+export type ProgressMessage = LoadProgress & { readonly adapter: AdapterDescription };
 
 export type OutputMessage =
   | { readonly text: string }

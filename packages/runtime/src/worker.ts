@@ -9,6 +9,7 @@ import type { ChatEngine } from './engine.ts';
 import { toWire } from './error-transfer.ts';
 import type { WireMessage } from './messages.ts';
 import { loadedFiles, openModelFiles } from './model-files.ts';
+import type { LoadProgress } from './model-files.ts';
 import { openEngine } from './open-engine.ts';
 import { readPicture } from './picture.ts';
 import { installErrorTransfer } from './protocol.ts';
@@ -48,9 +49,11 @@ class EngineWorker implements EngineApi {
   }
 
   async open({ url, contextWindow }: OpenRequest, progress: MessagePort): Promise<EngineInfo> {
-    const report = (message: ProgressMessage): void => progress.postMessage(message);
     // Without an adapter there is no use in downloading anything.
     const adapter = await requestAdapter();
+    const description = describeAdapter(adapter);
+    const report = (loaded: LoadProgress): void =>
+      progress.postMessage({ ...loaded, adapter: description } satisfies ProgressMessage);
     const files = await openModelFiles(url, {
       storage: await opfsStorage(url),
       onProgress: report,
@@ -65,7 +68,7 @@ class EngineWorker implements EngineApi {
     this.opened = { engine, lost, readPicture: (image) => readPicture(image, manifest) };
     return {
       model: manifest.name,
-      adapter: describeAdapter(adapter),
+      adapter: description,
       contextWindow: engine.contextWindow,
       memoryBytes: engine.memoryBytes,
       keptOffline: files.kept,
