@@ -1,4 +1,4 @@
-/** Pictures drawn by the project's own generator, in public/samples. */
+/** Pictures drawn by the project's own generator (test split), in public/samples. */
 export interface Sample {
   readonly file: string;
   /** For people who do not see the picture. */
@@ -6,7 +6,33 @@ export interface Sample {
   readonly questions: readonly string[];
 }
 
-export const SAMPLES: readonly Sample[] = [];
+export const SAMPLES: readonly Sample[] = [
+  {
+    file: 'farm.png',
+    description:
+      'A cow at the top right, a lemon in the centre, a banana at the bottom centre, a pig at the bottom right',
+    questions: ['What is at the top right?', 'What is at the centre?', 'How many objects are there?'],
+  },
+  {
+    file: 'fox.png',
+    description: 'A moon at the top left; an avocado, a purple star and a fox along the bottom',
+    questions: ['What colour is the star?', 'What is at the top left?', 'Is there a fox in the picture?'],
+  },
+  {
+    file: 'octopuses.png',
+    description: 'Five octopuses and a sunflower',
+    questions: ['How many octopuses are there?', 'Is there a sunflower?', 'What can you see?'],
+  },
+  {
+    file: 'chart.png',
+    description: 'A bar chart: T red and tall, J orange and short, K purple and tallest',
+    questions: ['Which bar is the tallest?', 'Which bar is the shortest?', 'What colour is the tallest bar?'],
+  },
+];
 
 /** Asked without a picture. */
-export const TEXT_QUESTIONS: readonly string[] = [];
+export const TEXT_QUESTIONS: readonly string[] = [
+  'What is the Chinese word for cat?',
+  'What colour is a lemon usually?',
+  'What is 3 + 4?',
+];
