@@ -11,11 +11,9 @@ import {
   schemeName,
   searchClipRange,
 } from '@speedq/format';
-import type { BilevelScheme, GroupRange } from '@speedq/format';
-import { differentiate } from './autodiff.ts';
 import { fakeQuantize } from './fake-quantize.ts';
 import { Graph } from './graph.ts';
-import { Session } from './session.ts';
+import { runFakeQuantize } from './testing/run-fake-quantize.ts';
 import { edgeWeights, randomNormals } from './testing/random.ts';
 
 const SCHEMES = [
@@ -26,38 +24,7 @@ const SCHEMES = [
   BILEVEL_4BIT_G32_QQ16,
 ] as const;
 
-async function run(
-  weight: Float32Array,
-  [rows, columns]: readonly number[],
-  scheme: BilevelScheme,
-  { reference, range }: { reference: boolean; range?: GroupRange },
-) {
-  const g = new Graph();
-  const w = g.input('w', [rows, columns]);
-  const dy = g.input('dy', [rows, columns]);
-  const groups = columns / scheme.groupSize;
-  const bounds = range && { min: g.input('min', [rows, groups]), max: g.input('max', [rows, groups]) };
-  const values = fakeQuantize(g, w, scheme, { reference, range: bounds });
-  g.output('values', values);
-  g.output('dw', differentiate(g, [[values, dy]], [w])[0]!);
-  const session = await Session.create(ort, g.build(), { threads: 2 });
-  const upstream = randomNormals(weight.length, 99);
-  const feeds = new Map([
-    ['w', session.float(weight, [rows, columns])],
-    ['dy', session.float(upstream, [rows, columns])],
-  ]);
-  if (range) {
-    feeds.set('min', session.float(range.min, [rows, groups]));
-    feeds.set('max', session.float(range.max, [rows, groups]));
-  }
-  const results = await session.run(feeds);
-  await session.release();
-  return {
-    values: results.get('values')!.data as Float32Array,
-    gradient: results.get('dw')!.data as Float32Array,
-    upstream,
-  };
-}
+const session = { threads: 2 };
 
 /** Equal as numbers: the quantizer's −0 and 0 are one. */
 function expectSame(actual: Float32Array, expected: ArrayLike<number>, what: string) {
@@ -82,7 +49,7 @@ describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))(
       it.each([false, true])('equals the format quantizer to the bit (reference: %s)', async (reference) => {
         const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
         const mask = gradientMask(weight, expected.parameters);
-        const actual = await run(weight, shape, scheme, { reference });
+        const actual = await runFakeQuantize(ort, weight, shape, scheme, { reference, session });
         expectSame(actual.values, expected.values, 'values');
         expectSame(
           actual.gradient,
@@ -98,7 +65,7 @@ describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))(
       for (let i = 0; i < shape[1]; i++) gram[i * scheme.groupSize + (i % scheme.groupSize)] = 1;
       const range = searchClipRange(weight, shape[0], shape[1], scheme, gram);
       const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { range });
-      const actual = await run(weight, shape, scheme, { reference: false, range });
+      const actual = await runFakeQuantize(ort, weight, shape, scheme, { range, session });
       expectSame(actual.values, expected.values, 'values');
     });
 

@@ -56,7 +56,8 @@ export interface NodeOptions {
 export class Graph {
   readonly nodes: Node[] = [];
   private readonly inputs: Tensor[] = [];
-  private readonly initializers = new Map<string, { tensor: Tensor; data: TensorData }>();
+  /** Constants by name. */
+  readonly initializers = new Map<string, { tensor: Tensor; data: TensorData }>();
   private readonly outputs: { name: string; tensor: Tensor }[] = [];
   private readonly scalars = new Map<string, Tensor>();
   private counter = 0;
@@ -137,13 +138,15 @@ export class Graph {
 
   /** Serialised ModelProto. Nodes no output depends on are dropped: onnxruntime would run them. */
   build(): Uint8Array {
-    const results = this.outputs.map(({ name, tensor }) => {
-      const [named] = this.multi('Identity', [tensor], [tensor]);
-      (named as { name: string }).name = name;
-      return named;
-    });
-    const needed = new Set(results.map((tensor) => tensor.name));
-    const kept: Node[] = [];
+    const results = this.outputs.map(({ name, tensor }): Tensor => ({ ...tensor, name }));
+    const needed = new Set(this.outputs.map(({ tensor }) => tensor.name));
+    const kept = this.outputs.map(({ tensor }, i): Node => ({
+      op: 'Identity',
+      domain: '',
+      inputs: [tensor],
+      outputs: [results[i]],
+      attributes: {},
+    }));
     for (let i = this.nodes.length - 1; i >= 0; i--) {
       const node = this.nodes[i];
       if (!node.outputs.some((tensor) => needed.has(tensor.name))) continue;

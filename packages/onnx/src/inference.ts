@@ -120,12 +120,13 @@ export class OnnxModel {
   }
 
   /**
-   * Appends tokens and returns logits: of the last token, or of each new one [ids, vocabulary].
+   * Appends tokens and returns logits [rows, vocabulary]: of the last token, of the last `logits` ones, or of
+   * each new one.
    * `features` are the rows for the image placeholders among `ids`, in order.
    */
   async forward(
     ids: ArrayLike<number>,
-    { features, logits = 'last' }: { features?: Float32Array; logits?: 'last' | 'all' } = {},
+    { features, logits = 'last' }: { features?: Float32Array; logits?: 'last' | 'all' | number } = {},
   ): Promise<Float32Array> {
     const { language, imageTokenId } = this.config;
     const length = ids.length;
@@ -148,7 +149,8 @@ export class OnnxModel {
     feeds.set('cos', session.float(cos, [1, length, 1, half]));
     feeds.set('sin', session.float(sin, [1, length, 1, half]));
     feeds.set('mask', session.float(causalMask(this.length, length), [1, 1, length, total]));
-    const selected = logits === 'all' ? Array.from({ length }, (_, i) => BigInt(i)) : [BigInt(length - 1)];
+    const rows = logits === 'all' ? length : logits === 'last' ? 1 : logits;
+    const selected = Array.from({ length: rows }, (_, i) => BigInt(length - rows + i));
     feeds.set('selected', session.int(BigInt64Array.from(selected), [selected.length]));
     if (features) {
       const placed = placeFeatures(ids, imageTokenId, features.length / language.hiddenSize);
@@ -164,6 +166,24 @@ export class OnnxModel {
     }
     this.length = total;
     return results.get('logits')!.data as Float32Array;
+  }
+
+  /** Forgets the tokens beyond the first `length`. */
+  truncate(length: number): void {
+    if (length >= this.length) return;
+    const { numKeyValueHeads, headDim } = this.config.language;
+    for (const [name, feed] of this.cache) {
+      const kept = new Float32Array(numKeyValueHeads * length * headDim);
+      for (let head = 0; head < numKeyValueHeads; head++) {
+        const start = head * this.length * headDim;
+        kept.set(
+          (feed.data as Float32Array).subarray(start, start + length * headDim),
+          head * length * headDim,
+        );
+      }
+      this.cache.set(name, this.language.float(kept, [1, numKeyValueHeads, length, headDim]));
+    }
+    this.length = length;
   }
 
   /** Forgets the conversation. */

@@ -1,0 +1,27 @@
+import ort from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { GRADIENT_CASES } from './testing/gradient-cases.ts';
+import { buildCase, runCase } from './testing/run-gradient-case.ts';
+import { hasWebgpuProvider } from './testing/webgpu.ts';
+
+/**
+ * The graphs of gradients.test.ts on the WebGPU provider, where an operator it lacks is an error, not a
+ * fallback: values and gradients equal those of the CPU, which are checked against float64 there.
+ */
+describe.skipIf(!(await hasWebgpuProvider(ort)))('on WebGPU', () => {
+  it.each(GRADIENT_CASES)('$name', async (gradientCase) => {
+    const built = buildCase(gradientCase);
+    const expected = await runCase(ort, built, { threads: 1 });
+    const actual = await runCase(ort, built, { executionProvider: 'webgpu' });
+    for (const [name, values] of expected) {
+      const result = actual.get(name)!;
+      let difference = 0;
+      let square = 0;
+      values.forEach((value, i) => {
+        difference += (result[i] - value) ** 2;
+        square += value ** 2;
+      });
+      expect(Math.sqrt(difference / square), name).toBeLessThan(1e-5);
+    }
+  });
+});

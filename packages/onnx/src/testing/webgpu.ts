@@ -1,0 +1,22 @@
+import { Graph } from '../graph.ts';
+import * as op from '../primitives.ts';
+import { Session } from '../session.ts';
+import type { OrtModule } from '../session.ts';
+
+/**
+ * Whether onnxruntime's WebGPU provider finds an adapter. Under REQUIRE_GPU=1 its absence is an error, so
+ * that a machine meant to run these tests cannot pass by skipping them.
+ */
+export async function hasWebgpuProvider(ort: OrtModule): Promise<boolean> {
+  const g = new Graph();
+  g.output('y', op.add(g, g.input('x', [2]), 1));
+  try {
+    const session = await Session.create(ort, g.build(), { executionProvider: 'webgpu' });
+    await session.run(new Map([['x', session.float(new Float32Array(2), [2])]]));
+    await session.release();
+    return true;
+  } catch (error) {
+    if (process.env.REQUIRE_GPU === '1') throw error;
+    return false;
+  }
+}
