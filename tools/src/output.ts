@@ -14,6 +14,8 @@ export interface Output {
   readonly json: boolean;
   /** A line for people, on stdout. */
   print(line?: string): void;
+  /** Text for people as it comes, on stdout, no line break added. */
+  write(text: string): void;
   /** Rows with aligned columns, on stdout; columns listed in `right` are right-aligned. */
   table(rows: readonly (readonly string[])[], right?: readonly number[]): void;
   /** A line for people, on stderr. */
@@ -27,12 +29,14 @@ export interface Output {
 export function createOutput(terminal: Terminal, { json }: { readonly json: boolean }): Output {
   const style = (open: number, close: number) => (text: string) =>
     terminal.colour && !json ? `\u001b[${open}m${text}\u001b[${close}m` : text;
-  const print = (line = ''): void => {
-    if (!json) terminal.stdout(`${line}\n`);
+  const write = (text: string): void => {
+    if (!json) terminal.stdout(text);
   };
+  const print = (line = ''): void => write(`${line}\n`);
   return {
     json,
     print,
+    write,
     table(rows, right = []) {
       for (const line of alignRows(rows, right)) print(line);
     },

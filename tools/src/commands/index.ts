@@ -34,6 +34,16 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./verify.ts')).verify,
   },
   {
+    name: 'generate',
+    summary: 'ask a model something, about pictures or not',
+    load: async () => (await import('./generate.ts')).generate,
+  },
+  {
+    name: 'eval',
+    summary: 'score a model on a VLMEvalKit-style TSV',
+    load: async () => (await import('./eval.ts')).evaluate,
+  },
+  {
     name: 'data',
     summary: 'draw a data set of pictures and questions',
     load: async () => (await import('./data.ts')).data,
@@ -47,6 +57,11 @@ const entries: readonly CommandEntry[] = [
     name: 'random-model',
     summary: 'write a model folder of InternVL3 shapes with random weights',
     load: async () => (await import('./random-model.ts')).randomModel,
+  },
+  {
+    name: 'serve',
+    summary: 'serve the chat app with a packed model on localhost',
+    load: async () => (await import('./serve.ts')).serve,
   },
   {
     name: 'doctor',

@@ -1,0 +1,70 @@
+import { SpeedqError } from '@speedq/format';
+import { preprocessImage } from '@speedq/processor';
+import type { RgbImage, Tokenizer } from '@speedq/processor';
+import { createCodec } from '@speedq/runtime';
+import type { ChatCodec, Picture } from '@speedq/runtime';
+import { withModelFolder } from '../model-folder.ts';
+import { readTokenizer, resolveMetadata } from '../packing/metadata.ts';
+import { openCpuEngine } from './cpu-engine.ts';
+import type { Engine, EngineKind, EngineOptions } from './engine.ts';
+
+/** A model ready to answer: an engine and what turns pictures and text into its input and back. */
+export interface OpenModel {
+  readonly name: string;
+  readonly kind: 'float' | 'packed';
+  readonly engine: Engine;
+  readonly codec: ChatCodec;
+  readonly tokenizer: Tokenizer;
+  /** @throws {SpeedqError} `invalid-image`. */
+  toPicture(image: RgbImage): Picture;
+}
+
+/**
+ * Opens a float or packed folder on an engine. 'auto': WebGPU on a graphics card, else the CPU.
+ * @throws {SpeedqError} what opening the folder throws; `invalid-tokenizer`, `no-webgpu`.
+ */
+export async function openModel(
+  path: string,
+  kind: EngineKind | 'auto',
+  options: EngineOptions = {},
+): Promise<OpenModel> {
+  return withModelFolder(path, async (folder) => {
+    const tokenizer = await readTokenizer(folder);
+    if (tokenizer === undefined) {
+      throw new SpeedqError(
+        'invalid-tokenizer',
+        `${folder.path} has no tokenizer: expected tokenizer.json, or vocab.json with merges.txt.`,
+      );
+    }
+    const metadata = await resolveMetadata(folder);
+    const { tiling, normalization } = metadata;
+    const engine = kind === 'cpu' ? await openCpuEngine(folder, options) : await openOnGPU();
+
+    async function openOnGPU(): Promise<Engine> {
+      // Dawn is loaded only where it is wanted.
+      const { openWebGPUEngine } = await import('./webgpu-engine.ts');
+      if (kind === 'webgpu') return openWebGPUEngine(folder, options);
+      const { requestNodeDevice } = await import('@speedq/kernels/node');
+      const node = await requestNodeDevice().catch((error: unknown) => {
+        if (error instanceof SpeedqError && error.code === 'no-webgpu') return undefined;
+        throw error;
+      });
+      node?.device.destroy();
+      return node === undefined || node.isSoftware
+        ? openCpuEngine(folder, options)
+        : openWebGPUEngine(folder, options);
+    }
+
+    return {
+      name: folder.name,
+      kind: folder.kind,
+      engine,
+      codec: createCodec(metadata, tokenizer),
+      tokenizer,
+      toPicture(image) {
+        const { tiles, pixelValues } = preprocessImage(image, { ...tiling, ...normalization });
+        return { tiles, pixels: pixelValues };
+      },
+    };
+  });
+}

@@ -1,0 +1,106 @@
+import { createWebGPUModel, floatWeights } from '@speedq/kernels';
+import type { ImageFeatures, WebGPUModel, WeightSource } from '@speedq/kernels';
+import { requestNodeDevice } from '@speedq/kernels/node';
+import type { NodeDevice } from '@speedq/kernels/node';
+import { packedWeights } from '@speedq/runtime';
+import type { ImageFeaturesHandle } from '@speedq/runtime';
+import { openModelFolder as openPackedFiles } from '@speedq/runtime/node';
+import type { ModelFolder } from '../model-folder.ts';
+import { contextOf } from './engine.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+
+/**
+ * The kernels that the web page runs, through Dawn: packed weights as they are stored, float ones as float32.
+ * `shared`: a device that outlives the engine; without it the engine has its own.
+ * @throws {SpeedqError} `no-webgpu`, and what the model's loading throws.
+ */
+export async function openWebGPUEngine(
+  folder: ModelFolder,
+  options: EngineOptions = {},
+  shared?: NodeDevice,
+): Promise<Engine> {
+  const { config } = folder;
+  const node = shared ?? (await requestNodeDevice({ limits: 'adapter' }));
+  const maxContext = contextOf(config.language.maxPositionEmbeddings, options);
+  const model = await createWebGPUModel(node.device, config, await weightsOf(folder), { maxContext });
+  return new WebGPUEngine(model, node, config.language.vocabSize, shared === undefined);
+}
+
+async function weightsOf(folder: ModelFolder): Promise<WeightSource> {
+  if (folder.kind === 'packed') return packedWeights(await openPackedFiles(folder.path));
+  return floatWeights(folder.config, (name) => folder.tensors.read(name));
+}
+
+class WebGPUEngine implements Engine {
+  readonly kind = 'webgpu';
+  readonly description: string;
+  readonly isSoftware: boolean;
+  readonly vocabSize: number;
+  private readonly model: WebGPUModel;
+  private readonly node: NodeDevice;
+  private readonly ownsDevice: boolean;
+
+  constructor(model: WebGPUModel, node: NodeDevice, vocabSize: number, ownsDevice: boolean) {
+    this.model = model;
+    this.node = node;
+    this.vocabSize = vocabSize;
+    this.ownsDevice = ownsDevice;
+    const { description, architecture, vendor } = node.info;
+    this.description = description || `${vendor} ${architecture}`.trim() || 'unnamed adapter';
+    this.isSoftware = node.isSoftware;
+  }
+
+  get length(): number {
+    return this.model.length;
+  }
+
+  get maxContext(): number {
+    return this.model.maxContext;
+  }
+
+  get memoryBytes(): number {
+    return this.model.memoryBytes;
+  }
+
+  encodeImages(pixels: Float32Array, tiles: number, signal?: AbortSignal): Promise<ImageFeatures> {
+    return this.model.encodeImages(pixels, tiles, signal);
+  }
+
+  prefill(ids: Uint32Array, images: readonly ImageFeaturesHandle[], signal?: AbortSignal): Promise<number> {
+    return this.model.prefill(ids, images as readonly ImageFeatures[], signal);
+  }
+
+  decode(count: number, signal?: AbortSignal): Promise<Uint32Array> {
+    return this.model.decode(count, signal);
+  }
+
+  readLogits(): Promise<Float32Array> {
+    return this.model.readLogits();
+  }
+
+  /** The kernels keep one row of logits: the rows after the first cost a step each. */
+  async forward(
+    ids: Uint32Array,
+    images: readonly ImageFeaturesHandle[],
+    rows: number,
+  ): Promise<Float32Array> {
+    const logits = new Float32Array(rows * this.vocabSize);
+    const first = ids.length - rows + 1;
+    await this.prefill(ids.subarray(0, first), images);
+    logits.set(await this.readLogits());
+    for (let row = 1; row < rows; row++) {
+      await this.prefill(ids.subarray(first + row - 1, first + row), []);
+      logits.set(await this.readLogits(), row * this.vocabSize);
+    }
+    return logits;
+  }
+
+  truncate(length: number): void {
+    this.model.truncate(length);
+  }
+
+  destroy(): void {
+    this.model.destroy();
+    if (this.ownsDevice) this.node.device.destroy();
+  }
+}
