@@ -15,6 +15,12 @@ export interface TestBrowser {
 }
 
 /**
+ * Chromium itself asks these (updates, the clock, form filling), whatever page is open, and not every switch that
+ * turns it off can be combined. The page could not: its requests are also watched one by one.
+ */
+const BROWSER_SERVICES = /(^|\.)(google|googleapis|gstatic|gvt1|gvt2)\.com$/;
+
+/**
  * A real Chromium with a profile of its own and WebGPU on its software adapter. Everything that does not go
  * to localhost goes to a proxy that notes and refuses it: page, workers and service worker alike.
  */
@@ -22,12 +28,16 @@ export async function openBrowser(): Promise<TestBrowser> {
   const executablePath = findBrowser();
   if (!executablePath) throw new Error('No Chrome or Chromium found: run `npm test`, or set CHROME_PATH.');
   const foreignHosts: string[] = [];
+  const note = (url = '?'): void => {
+    const { hostname } = new URL(url.includes('://') ? url : `https://${url}`);
+    if (!BROWSER_SERVICES.test(hostname)) foreignHosts.push(hostname);
+  };
   const proxy = createServer((request, response) => {
-    foreignHosts.push(request.url ?? '?');
+    note(request.url);
     response.writeHead(502).end();
   });
   proxy.on('connect', (request, socket) => {
-    foreignHosts.push(request.url ?? '?');
+    note(request.url);
     socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
