@@ -28,10 +28,10 @@ export interface StepShape {
 
 /**
  * What a step trains. 'vision': the encoder on patch labels alone. 'oracle': the language model on
- * features made of the word embeddings of what each patch shows. 'joint': everything.
- * 'frozen-vision': everything but the encoder.
+ * features made of the word embeddings of what each patch shows. 'align': the projector, towards those
+ * features. 'joint': everything.
  */
-export type StepKind = 'vision' | 'oracle' | 'joint' | 'frozen-vision';
+export type StepKind = 'vision' | 'oracle' | 'align' | 'joint';
 
 export interface StepGraph {
   readonly model: Uint8Array;
@@ -84,41 +84,48 @@ export function buildStepGraph(
     },
   });
 
+  const tokens = pictures * config.tokensPerTile;
   const losses: { name: string; value: Tensor }[] = [];
+  const shown = () => g.input('feature_words', [tokens, words]);
   const wordTable = () => op.gatherRows(g, parameter(EMBEDDING), g.input('word_ids', [words], 'int64'));
-
-  let features: Tensor;
-  if (kind === 'oracle') {
-    const named = op.matmul(
-      g,
-      g.input('feature_words', [pictures * config.tokensPerTile, words]),
-      wordTable(),
-    );
-    features = op.mul(g, named, ORACLE_SCALE);
-  } else {
+  const namedFeatures = () => op.mul(g, op.matmul(g, shown(), wordTable()), ORACLE_SCALE);
+  const seen = () => {
     let x = visionEmbed(ops, config, g.input('pixel_values', pixelShape(config, pictures)));
     for (let layer = 0; layer < config.vision.numLayers; layer++) x = visionBlock(ops, config, layer, x);
-    if (kind !== 'frozen-vision')
-      losses.push({ name: LOSSES.patch, value: patchLoss(g, x, parameter, pictures, patches) });
-    features = kind === 'vision' ? x : projector(ops, config, x);
-    if (kind !== 'vision') {
-      losses.push({
-        name: LOSSES.align,
-        value: alignmentLoss(g, features, wordTable(), pictures * config.tokensPerTile, words),
-      });
-    }
-  }
-  if (kind !== 'vision') {
+    return x;
+  };
+  const learnLanguage = (features: Tensor) => {
     const logits = languageModel(ops, config, g.input('input_ids', [pictures * length], 'int64'), features);
     const targets = g.input('targets', [answers], 'int64');
     g.output(
       PREDICTED,
       g.node('ArgMax', [logits], [answers], { type: 'int64', attributes: { axis: 1, keepdims: 0 } }),
     );
-    losses.push({
-      name: LOSSES.language,
-      value: crossEntropy(g, logits, targets, g.input('target_weights', [answers])),
-    });
+    const value = crossEntropy(g, logits, targets, g.input('target_weights', [answers]));
+    losses.push({ name: LOSSES.language, value });
+  };
+
+  switch (kind) {
+    case 'vision':
+      losses.push({ name: LOSSES.patch, value: patchLoss(g, seen(), parameter, pictures, patches) });
+      break;
+    case 'oracle':
+      learnLanguage(namedFeatures());
+      break;
+    case 'align':
+      losses.push({
+        name: LOSSES.align,
+        value: distance(g, projector(ops, config, seen()), namedFeatures(), tokens),
+      });
+      break;
+    case 'joint': {
+      const x = seen();
+      losses.push({ name: LOSSES.patch, value: patchLoss(g, x, parameter, pictures, patches) });
+      const features = projector(ops, config, x);
+      const value = namingLoss(g, features, wordTable(), shown(), tokens);
+      losses.push({ name: LOSSES.align, value });
+      learnLanguage(features);
+    }
   }
 
   let total: Tensor | undefined;
@@ -127,7 +134,7 @@ export function buildStepGraph(
     total = total ? op.add(g, total, term) : term;
   }
   const trained = [...declared.keys()].filter(
-    (name) => kind !== 'frozen-vision' || !name.startsWith('vision_tower.'),
+    (name) => kind !== 'align' || name.startsWith('multi_modal_projector.'),
   );
   const gradients = differentiate(g, [[total!, g.scalar(1)]], trained.map(parameter));
   const reached = trained.filter((_, i) => gradients[i]);
@@ -166,14 +173,17 @@ function patchLoss(
 
 /**
  * Each visual token picks, by dot product, the words of what it shows: cross-entropy against the
- * distribution `feature_words` (rows of weights over the word list, zero rows where nothing is shown).
+ * distribution `shown` (rows of weights over the word list), per token.
  */
-function alignmentLoss(g: Graph, features: Tensor, table: Tensor, tokens: number, words: number): Tensor {
+function namingLoss(g: Graph, features: Tensor, table: Tensor, shown: Tensor, tokens: number): Tensor {
   const logits = op.matmul(g, features, op.transpose(g, table, [1, 0]));
-  const wanted = g.input('feature_words', [tokens, words]);
-  const logProbabilities = logSoftmax(g, logits);
-  return op.neg(
-    g,
-    op.mul(g, op.reshape(g, op.reduceSum(g, op.mul(g, wanted, logProbabilities), [0, 1]), []), 1 / tokens),
-  );
+  const picked = op.reduceSum(g, op.mul(g, shown, logSoftmax(g, logits)), [0, 1]);
+  return op.mul(g, op.reshape(g, picked, []), -1 / tokens);
+}
+
+/** Mean squared distance of rows, per token. */
+function distance(g: Graph, a: Tensor, b: Tensor, tokens: number): Tensor {
+  const difference = op.sub(g, a, b);
+  const sum = op.reduceSum(g, op.mul(g, difference, difference), [0, 1]);
+  return op.mul(g, op.reshape(g, sum, []), 1 / tokens);
 }

@@ -54,7 +54,8 @@ for (const slot of layout.slots) {
 }
 for (const [name, { data, dims }] of batch.floats) feeds.set(name, session.float(data, dims));
 for (const [name, { data, dims }] of batch.integers) feeds.set(name, session.int(data, dims));
-if (stage.kind !== 'vision') results.set(PREDICTED, undefined);
+const answering = graph.losses.includes('language');
+if (answering) results.set(PREDICTED, undefined);
 for (const loss of graph.losses) {
   results.set(`loss.${loss}`, undefined);
   feeds.set(
@@ -101,7 +102,7 @@ async function compute(firstPicture: number): Promise<WorkerReply> {
     const picture = firstPicture + index * perWorker + slot;
     const sample = generatorAt(picture).sample(picture);
     batch.setPicture(slot, sample);
-    if (stage.kind === 'vision') continue;
+    if (!answering) continue;
     const facts = texts.sample(picture).questions.slice(0, TEXTS_PER_PICTURE);
     sequences.push(
       packer.pack(shape.length, true, conversationsOf(sample, picture), facts, stage.questionWeights),
@@ -140,12 +141,8 @@ function update({ step, learningRate, scale }: Extract<WorkerRequest, { type: 'u
   const share = Math.ceil(layout.total / count);
   const begin = index * share;
   const end = Math.min(begin + share, layout.total);
-  const [first, ...others] = sharedGradients;
-  for (let i = begin; i < end; i++) {
-    let sum = first[i];
-    for (const other of others) sum += other[i];
-    gradients[i] = sum;
-  }
+  gradients.set(sharedGradients[0].subarray(begin, end), begin);
+  for (const other of sharedGradients.slice(1)) for (let i = begin; i < end; i++) gradients[i] += other[i];
   for (const slot of layout.slots) {
     const range = { begin: Math.max(slot.offset, begin), end: Math.min(slot.offset + slot.size, end) };
     if (range.begin >= range.end || !graph.trained.includes(slot.name)) continue;
