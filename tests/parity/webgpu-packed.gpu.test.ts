@@ -30,10 +30,9 @@ const config = TINY_CONFIG;
 
 const RECIPES: Record<string, (parameter: ParameterSpec) => Scheme | undefined> = {
   '2 bits, group 16': recipe(BILEVEL_2BIT_G16),
-  '2 bits, group 128': recipe(BILEVEL_2BIT_G128),
   '4 bits, group 32': recipe(BILEVEL_4BIT_G32),
-  mixed: (parameter) =>
-    /gate_proj|up_proj/.test(parameter.name) ? BILEVEL_2BIT_G16 : recipe(BILEVEL_4BIT_G32_QQ16)(parameter),
+  'mixed: 2 bits, group 128 for gate and up, 4 bits in panels of 16 for the rest': (parameter) =>
+    recipe(/gate_proj|up_proj/.test(parameter.name) ? BILEVEL_2BIT_G128 : BILEVEL_4BIT_G32_QQ16)(parameter),
 };
 
 /** Linears of encoder and language model in `scheme`, embedding and head at 4 bits, the rest as it comes. */
@@ -48,7 +47,7 @@ async function answer(model: WebGPUModel) {
   const tiles = 3;
   const features = await model.encodeImages(randomFloats(tiles * 3 * 56 * 56, 77, 2), tiles);
   const text = Array.from(randomFloats(20, 78), (v) => Math.floor((v + 1) * 150));
-  const image = new Array<number>(features.tokens).fill(config.imageTokenId);
+  const image = Array.from({ length: features.tokens }, () => config.imageTokenId);
   const first = await model.prefill(Uint32Array.from([...text.slice(0, 9), ...image, ...text.slice(9)]), [
     features,
   ]);

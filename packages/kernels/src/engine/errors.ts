@@ -13,17 +13,19 @@ export async function withErrorScopes<T>(
   device.pushErrorScope('validation');
   device.pushErrorScope('out-of-memory');
   device.pushErrorScope('internal');
-  let result: T | undefined;
-  let thrown: unknown;
+  const scopes = async () => ({
+    internal: await device.popErrorScope(),
+    memory: await device.popErrorScope(),
+    validation: await device.popErrorScope(),
+  });
+  let result: T;
   try {
     result = await create();
   } catch (error) {
-    thrown = error;
+    await scopes();
+    throw error;
   }
-  const internal = await device.popErrorScope();
-  const memory = await device.popErrorScope();
-  const validation = await device.popErrorScope();
-  if (thrown !== undefined) throw thrown;
+  const { internal, memory, validation } = await scopes();
   if (memory !== null) {
     throw new SpeedqError(
       'out-of-memory',
@@ -32,7 +34,7 @@ export async function withErrorScopes<T>(
   }
   const error = validation ?? internal;
   if (error !== null) throw new SpeedqError('internal', `The GPU refused ${what}: ${error.message}`);
-  return result as T;
+  return result;
 }
 
 /** Remembers that the device was lost, so that calls afterwards say so instead of hanging or reading zeros. */

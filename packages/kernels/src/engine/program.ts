@@ -18,7 +18,7 @@ export interface Program {
  * What a plan run is told, in one uniform buffer. `count`: new tokens of the language plans, tiles of the
  * vision plan. `past`: tokens already in the KV cache. `generated`: where the next chosen token goes.
  */
-export const PARAMS = 'struct Params { count: u32, past: u32, generated: u32, unused: u32 }';
+const PARAMS = 'struct Params { count: u32, past: u32, generated: u32, unused: u32 }';
 export const PARAMS_BYTES = 16;
 
 export const params: Binding = { type: 'Params', access: 'uniform' };

@@ -20,18 +20,20 @@ const pixels = (tiles: number) => randomFloats(tiles * 3 * 56 * 56, 4);
 const text = (length: number) => Uint32Array.from({ length }, (_, i) => (i * 37) % 250);
 
 async function code(promise: Promise<unknown>): Promise<string> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return error instanceof SpeedqError ? error.code : String(error);
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof SpeedqError) return error.code;
+    throw error;
+  }
+  return 'no error';
 }
 
 describe.skipIf(gpu === null)('the WebGPU model', () => {
   let model: WebGPUModel;
   beforeAll(async () => {
     model = await createWebGPUModel(gpu!.device, config, weights, { maxContext: 40, prefillChunk: 8 });
-  });
+  }, 300_000);
   afterAll(() => model?.destroy());
 
   it('decodes the same in one burst, token by token, and by prefilling its own answers', async () => {
@@ -59,7 +61,7 @@ describe.skipIf(gpu === null)('the WebGPU model', () => {
       ),
     ];
     expect(images.map(({ tokens }) => tokens)).toEqual([8, 4]);
-    const placeholders = (count: number) => new Array<number>(count).fill(IMAGE);
+    const placeholders = (count: number) => Array.from({ length: count }, () => IMAGE);
     const ids = Uint32Array.from([1, ...placeholders(8), 2, 3, ...placeholders(4), 4]);
     await model.prefill(ids, images);
     const chunked = await model.readLogits();
@@ -137,9 +139,9 @@ describe.skipIf(gpu === null)('the WebGPU model', () => {
     const tensor = packed.get(name)!;
     packed.delete(name);
     expect(await code(create(packed))).toBe('missing-tensor');
-    packed.set(name, { ...tensor, shape: [32, 48] } as typeof tensor);
+    packed.set(name, { ...tensor, shape: [32, 48] });
     expect(await code(create(packed))).toBe('shape-mismatch');
-    packed.set(name, { ...tensor, shape: [48, 36] } as typeof tensor);
+    packed.set(name, { ...tensor, shape: [48, 36] });
     expect(await code(create(packed))).toBe('shape-mismatch');
   });
 
@@ -158,7 +160,8 @@ describe.skipIf(gpu === null)('the WebGPU model', () => {
     await lost.prefill(text(4), []);
     const running = lost.decode(3);
     device.destroy();
-    expect(['device-lost', '']).toContain(await code(running).then((c) => (c === 'undefined' ? '' : c)));
+    // what was already computed may still arrive
+    expect(['device-lost', 'no error']).toContain(await code(running));
     expect(await code(lost.decode(1))).toBe('device-lost');
   });
 });

@@ -55,4 +55,26 @@ describe.skipIf(gpu === null)('embedding', () => {
     expect(maxDifference(actual, expected)).toBe(0);
     expect(maxDifference(row, expected.subarray(-width))).toBe(0);
   });
+
+  it('reaches rows beyond the workgroups of one dimension', async () => {
+    const [image, width, count] = [1, 4, 66_001];
+    const ids = new Uint32Array(count);
+    ids[3] = ids[65_535] = ids[66_000] = image;
+    const bench = new OpBench(gpu!.device, count);
+    const features = randomFloats(3 * width, 3);
+    const input = bench.input(new Float32Array(count * width), width);
+    const merged = recordImageMerge(
+      bench.recorder,
+      input,
+      bench.input(ids, 1),
+      bench.input(features, width),
+      image,
+    );
+    const [actual] = await bench.run([merged], { count });
+    const expected = new Float32Array(count * width);
+    [3, 65_535, 66_000].forEach((row, i) =>
+      expected.set(features.subarray(i * width, (i + 1) * width), row * width),
+    );
+    expect(maxDifference(actual, expected)).toBe(0);
+  });
 });

@@ -15,14 +15,6 @@ export interface EpilogueOptions {
   readonly residual: boolean;
 }
 
-export const PLAIN: EpilogueOptions = {
-  bias: false,
-  activation: 'none',
-  scale: false,
-  gate: false,
-  residual: false,
-};
-
 type EpilogueBinding = 'bias' | 'scale' | 'gate' | 'residual';
 
 export function epilogueBindings(options: EpilogueOptions): Record<EpilogueBinding, Binding | undefined> {

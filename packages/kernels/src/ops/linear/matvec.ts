@@ -5,9 +5,9 @@ import { epilogueBindings, epilogueCode } from './epilogue.ts';
 import type { LinearOptions } from './options.ts';
 import { UNIT, weightCode } from './weight-code.ts';
 
-const THREADS = 128;
+const THREADS = 64;
 
-/** Threads that share a row: as many as there are units, within a warp's width. */
+/** Threads that share four rows: as many as there are units, within a warp's width. */
 function lanesOf(columns: number): number {
   const units = Math.ceil(columns / UNIT);
   let lanes = 4;
@@ -20,7 +20,7 @@ export function matvecRows(columns: number): number {
   return (THREADS / lanesOf(columns)) * 4;
 }
 
-/** One row of x. Threads take units of 16 columns of four rows; a tree adds up what lanes of a row found. */
+/** One row of x. Threads take units of 16 columns of four rows; one thread per row then adds up what its lanes found. */
 export function matvecProgram(options: LinearOptions): Program {
   const { scheme, columns, features, part, epilogue } = options;
   const { bindings, order, functions } = weightCode(scheme, part.rows, columns);
@@ -28,7 +28,7 @@ export function matvecProgram(options: LinearOptions): Program {
   const teams = THREADS / lanes;
   const [team, lane] =
     order === 'rows' ? [`lid % ${teams}u`, `lid / ${teams}u`] : [`lid / ${lanes}u`, `lid % ${lanes}u`];
-  const stride = order === 'rows' ? teams : 1;
+  const sumIndex = order === 'rows' ? `i * ${teams}u + lid / 4u` : `lid / 4u * ${lanes}u + i`;
   const tail = columns % UNIT;
   const xAt = (i: number) => (tail === 0 || i * 4 < tail ? `x[unit * 4u + ${i}u]` : `xs(unit * 4u + ${i}u)`);
   return program(
@@ -50,17 +50,17 @@ fn main(${SPREAD_BUILTINS}) {
   var sums: vec4<f32>;
   if (row0 < ROWS) {
     for (var unit = lane; unit < UNITS; unit += ${lanes}u) {
-      sums += dot_rows(row0, unit, array(${[0, 1, 2, 3].map(xAt).join(', ')}));
+      sums += dot_rows(row0, unit, ${[0, 1, 2, 3].map(xAt).join(', ')});
     }
   }
   partial[lid] = sums;
-  for (var step = ${lanes / 2}u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (lane < step) { partial[lid] += partial[lid + step * ${stride}u]; }
-  }
   workgroupBarrier();
-  if (lane < 4u && row0 + lane < ROWS) {
-    finish(0u, ${part.offset}u + row0 + lane, partial[lid - lane * ${stride}u][lane]);
+  // lid < rows of the workgroup: there are at most as many rows as threads
+  let my_row = (${SPREAD_INDEX}) * ${teams * 4}u + lid;
+  if (lid < ${teams * 4}u && my_row < ROWS) {
+    var total = 0.0f;
+    for (var i = 0u; i < ${lanes}u; i++) { total += partial[${sumIndex}][lid % 4u]; }
+    finish(0u, ${part.offset}u + my_row, total);
   }
 }`,
   );

@@ -1,5 +1,5 @@
 /** Float64 erf by its Taylor series, or 1 - continued fraction of erfc beyond 3; both to 1e-13. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
   if (a < 3) {

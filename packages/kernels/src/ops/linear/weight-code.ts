@@ -1,5 +1,5 @@
 import { SpeedqError } from '@speedq/format';
-import type { BilevelScheme, Scheme } from '@speedq/format';
+import type { BilevelScheme, FloatScheme, Scheme } from '@speedq/format';
 import type { Binding } from '../../engine/program.ts';
 import { vectors, wordVectors, words } from '../../engine/program.ts';
 import { HALF_PAIR } from './wgsl.ts';
@@ -14,7 +14,7 @@ export interface WeightCode {
   readonly order: 'rows' | 'units';
   /**
    * Defines, for existing rows, `fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4>`, the weights of a
-   * unit, zero beyond the last column; and `fn dot_rows(row0: u32, unit: u32, x: array<vec4<f32>, 4>) ->
+   * unit, zero beyond the last column; and `fn dot_rows(row0: u32, unit: u32, x0…x3: vec4<f32>) ->
    * vec4<f32>`, the products of rows row0…row0+3 (row0 a multiple of 4; rows beyond the last may repeat it).
    */
   readonly functions: string;
@@ -23,33 +23,34 @@ export interface WeightCode {
 /** @throws SpeedqError 'unsupported' for what the kernels cannot read. */
 export function weightCode(scheme: Scheme, rows: number, columns: number): WeightCode {
   const constants = `const ROWS = ${rows}u;\nconst UNITS = ${Math.ceil(columns / UNIT)}u;\n`;
-  const made = { float: floatCode, symmetric: symmetricCode, bilevel: bilevelCode }[scheme.kind] as (
-    scheme: Scheme,
-    columns: number,
-  ) => WeightCode;
   if (columns % 4 !== 0 || (scheme.kind !== 'float' && columns % scheme.groupSize !== 0)) {
     throw new SpeedqError(
       'unsupported',
       `The WebGPU kernels read matrices whose input size is a multiple of ${scheme.kind === 'float' ? 4 : scheme.groupSize}, got ${columns}.`,
     );
   }
-  const code = made(scheme, columns);
+  const code = codeOf(scheme, columns);
   return { ...code, functions: constants + code.functions };
+}
+
+function codeOf(scheme: Scheme, columns: number): WeightCode {
+  if (scheme.kind === 'float') return floatCode(scheme, columns);
+  return scheme.kind === 'symmetric' ? symmetricCode(columns) : bilevelCode(scheme, columns);
 }
 
 /** dot_rows for formats that gain nothing from sharing work between rows. */
 const DOT_BY_ROW = `
-fn dot_rows(row0: u32, unit: u32, x: array<vec4<f32>, 4>) -> vec4<f32> {
-  var result: vec4<f32>;
-  for (var j = 0u; j < 4u; j++) {
-    let w = weights(min(row0 + j, ROWS - 1u), unit);
-    result[j] = dot(w[0], x[0]) + dot(w[1], x[1]) + dot(w[2], x[2]) + dot(w[3], x[3]);
-  }
-  return result;
+fn dot_row(row: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> f32 {
+  let w = weights(min(row, ROWS - 1u), unit);
+  return dot(w[0], x0) + dot(w[1], x1) + dot(w[2], x2) + dot(w[3], x3);
+}
+fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
+  return vec4(dot_row(row0, unit, x0, x1, x2, x3), dot_row(row0 + 1u, unit, x0, x1, x2, x3),
+    dot_row(row0 + 2u, unit, x0, x1, x2, x3), dot_row(row0 + 3u, unit, x0, x1, x2, x3));
 }`;
 
-function floatCode(scheme: Scheme, columns: number): WeightCode {
-  const half = scheme.kind === 'float' && scheme.dtype === 'f16';
+function floatCode({ dtype }: FloatScheme, columns: number): WeightCode {
+  const half = dtype === 'f16';
   const quads = columns / 4;
   // Flushed subnormals of a weight (below 6e-5) do not show; those of a scale would, see half_pair.
   const read = half
@@ -86,7 +87,7 @@ function unitFields(wordNames: readonly string[], bits: number): string[] {
     : [0, 1, 2, 3].map((i) => fields(wordNames[i >> 1], 4, (i & 1) * 16));
 }
 
-function symmetricCode(_scheme: Scheme, columns: number): WeightCode {
+function symmetricCode(columns: number): WeightCode {
   const q = unitFields(['codes[at]', 'codes[at + 1u]'], 4).map((vector) => `s * (${vector} - 7.0f)`);
   return {
     bindings: { codes: words('read'), meta_words: words('read') },
@@ -104,8 +105,8 @@ ${DOT_BY_ROW}`,
   };
 }
 
-function bilevelCode(anyScheme: Scheme, columns: number): WeightCode {
-  const { bits, groupSize, scaleGroupSize: panel } = anyScheme as BilevelScheme;
+function bilevelCode(scheme: BilevelScheme, columns: number): WeightCode {
+  const { bits, groupSize, scaleGroupSize: panel } = scheme;
   if (bits === 3 || groupSize % UNIT !== 0 || (panel * bits) % 32 !== 0 || panel % 8 !== 0) {
     throw new SpeedqError(
       'unsupported',
@@ -130,6 +131,15 @@ function bilevelCode(anyScheme: Scheme, columns: number): WeightCode {
         .map((name, i) => `let ${name} = codes[at * ${rowWords}u + part * ${unitWords}u + ${i}u];`)
         .join(' ');
   const vectorsOfUnit = unitFields(wordNames, bits);
+  // Unrolled: software adapters spend most of their time on arrays indexed by a variable.
+  const rowProduct = (row: number) => {
+    const rowWordNames = wordNames.map((_, i) =>
+      codesByFour ? `four[${row}]` : `codes[(at + ${row}u) * ${rowWords}u + part * ${unitWords}u + ${i}u]`,
+    );
+    return unitFields(rowWordNames, bits)
+      .map((vector, i) => `dot(${vector}, x${i})`)
+      .join(' + ');
+  };
   return {
     bindings: {
       codes: codesByFour ? wordVectors('read') : words('read'),
@@ -167,18 +177,13 @@ fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
 }
 
 /** The zero point leaves the product: s·Σ(q - z)·x = s·(Σq·x - z·Σx). */
-fn dot_rows(row0: u32, unit: u32, x: array<vec4<f32>, 4>) -> vec4<f32> {
+fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
   let lane = row0 % PANEL;
   let block = (row0 / PANEL) * GROUPS + unit / GROUP_UNITS;
   let part = unit % GROUP_UNITS;
-  let total = dot(x[0] + x[1] + x[2] + x[3], vec4(1.0f));
-  var products: vec4<f32>;
-  ${codesByFour ? 'let four = codes[(block * PANEL + lane) / 4u];' : ''}
-  for (var j = 0u; j < 4u; j++) {
-    let at = block * PANEL + lane + j;
-    ${codesByFour ? 'let word0 = four[j];' : loadWords}
-    products[j] = ${vectorsOfUnit.map((vector, i) => `dot(${vector}, x[${i}])`).join('\n      + ')};
-  }
+  let total = dot(x0 + x1 + x2 + x3, vec4(1.0f));
+  ${codesByFour ? 'let four = codes[(block * PANEL + lane) / 4u];' : 'let at = block * PANEL + lane;'}
+  let products = vec4(${[0, 1, 2, 3].map(rowProduct).join(',\n    ')});
   return scales4(block, lane) * (products - zeros4(block, lane) * total);
 }`,
   };

@@ -12,7 +12,10 @@ export interface NormOptions {
   readonly bias: boolean;
 }
 
-const THREADS = 128;
+/** Few threads for short rows: adding up what they found costs more than the row. */
+function threadsOf(width: number): number {
+  return width <= 512 ? 32 : width <= 2048 ? 64 : 128;
+}
 
 /**
  * One workgroup per row. The variance of a layer norm is summed from differences to the mean, in a second
@@ -35,17 +38,17 @@ export function normProgram({ kind, rows, width, epsilon, bias }: NormOptions): 
       y: floats('write'),
     },
     `
-const THREADS = ${THREADS}u;
+const THREADS = ${threadsOf(width)}u;
 const WIDTH = ${width}u;
 var<workgroup> partial: array<f32, THREADS>;
 
 fn sum_all(lid: u32, value: f32) -> f32 {
+  workgroupBarrier();
   partial[lid] = value;
-  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (lid < step) { partial[lid] += partial[lid + step]; }
-  }
-  return workgroupUniformLoad(&partial[0]);
+  workgroupBarrier();
+  var total = 0.0f;
+  for (var i = 0u; i < THREADS; i++) { total += partial[i]; }
+  return total;
 }
 
 @compute @workgroup_size(THREADS)

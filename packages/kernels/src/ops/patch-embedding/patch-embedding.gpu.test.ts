@@ -40,7 +40,8 @@ describe.skipIf(gpu === null)('picture to tokens', () => {
           for (let h = 0; h < hidden; h++) {
             let v = position[token * hidden + h] + (token === 0 ? classToken[h] : bias[h]);
             const [r, c] = [Math.floor((token - 1) / grid), (token - 1) % grid];
-            for (let k = 0; token > 0 && k < inputs; k++) {
+            const terms = token === 0 ? 0 : inputs;
+            for (let k = 0; k < terms; k++) {
               const channel = Math.floor(k / patchSize ** 2);
               const i = r * patchSize + (Math.floor(k / patchSize) % patchSize);
               const j = c * patchSize + (k % patchSize);
