@@ -46,10 +46,11 @@ describe('writeDataset', () => {
       expect(gpt.value).toBe(row.answer);
       const options = Object.entries(row.options);
       const listed = options.map(([letter, text]) => `\n${letter}. ${text}`).join('');
-      const instruction =
-        options.length > 0 ? "\nAnswer with the option's letter from the given choices directly." : '';
+      const instruction = /[\u4e00-\u9fff]/.test(listed)
+        ? '\n请直接回答选项字母。'
+        : "\nAnswer with the option's letter from the given choices directly.";
       const prefix = image === undefined ? '' : '<image>\n';
-      expect(human.value).toBe(prefix + row.question + listed + instruction);
+      expect(human.value).toBe(prefix + row.question + listed + (options.length > 0 ? instruction : ''));
       expect(row.images).toHaveLength(image === undefined ? 0 : 1);
       if (image === undefined) continue;
       const png = readFileSync(join(out, image));

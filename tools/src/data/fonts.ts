@@ -5,14 +5,11 @@ import { SpeedqError } from '@speedq/format';
 
 const require = createRequire(import.meta.url);
 
-function registered(packageName: string, file: string, alias: string): string {
-  // The package root is resolved, not the file: neither package lists its fonts as entry points.
-  const path = join(dirname(require.resolve(`${packageName}/package.json`)), file);
+/** `root`: the package.json of the package, found by Node wherever npm has put it. */
+function registered(root: string, file: string, alias: string): string {
+  const path = join(dirname(root), file);
   if (!GlobalFonts.registerFromPath(path, alias)) {
-    throw new SpeedqError(
-      'internal',
-      `The font ${packageName}/${file} could not be loaded. Run npm install again.`,
-    );
+    throw new SpeedqError('internal', `The font ${path} could not be loaded. Run npm install again.`);
   }
   return alias;
 }
@@ -23,7 +20,7 @@ let textFonts: readonly string[] | undefined;
 /** Family name of Noto Color Emoji, loaded from the npm package: nothing depends on the system's fonts. */
 export function emojiFontFamily(): string {
   emojiFont ??= registered(
-    '@expo-google-fonts/noto-color-emoji',
+    require.resolve('@expo-google-fonts/noto-color-emoji/package.json'),
     '400Regular/NotoColorEmoji_400Regular.ttf',
     'speedq emoji',
   );
@@ -33,7 +30,7 @@ export function emojiFontFamily(): string {
 /** Family names of the fonts words are written in. */
 export function textFontFamilies(): readonly string[] {
   textFonts ??= ['DejaVuSans-Bold', 'DejaVuSerif-Bold', 'DejaVuSansMono-Bold'].map((name) =>
-    registered('dejavu-fonts-ttf', `ttf/${name}.ttf`, `speedq ${name}`),
+    registered(require.resolve('dejavu-fonts-ttf/package.json'), `ttf/${name}.ttf`, `speedq ${name}`),
   );
   return textFonts;
 }

@@ -1,5 +1,6 @@
 import { SpeedqError } from '@speedq/format';
 import { emojiKinds } from './emoji.ts';
+import { drawGround } from './ground.ts';
 import { type KindChoice, kindChoice } from './layout.ts';
 import { createPainter } from './paint.ts';
 import { labelPatches, patchSize } from './patches.ts';
@@ -7,7 +8,15 @@ import { askAbout } from './questions/index.ts';
 import { textQuestion } from './questions/facts.ts';
 import { vary } from './questions/phrasing.ts';
 import { createRandom, hashText, type Random } from './random.ts';
-import { chartScene, countingScene, glyphsScene, mosaicScene, objectsScene, wordScene } from './scenes.ts';
+import {
+  type Arrangement,
+  chartScene,
+  countingScene,
+  glyphsScene,
+  mosaicScene,
+  objectsScene,
+  wordScene,
+} from './scenes.ts';
 import type { LabelledObject, Mix, Question, Scene, SceneType, TrainingSample } from './types.ts';
 
 /** Side of pico's one tile, in pixels. */
@@ -52,7 +61,9 @@ export const defaultMix: Mix = {
   },
 };
 
-const scenes: Readonly<Record<Exclude<SceneType, 'text'>, (random: Random, choice: KindChoice) => Scene>> = {
+const scenes: Readonly<
+  Record<Exclude<SceneType, 'text'>, (random: Random, choice: KindChoice) => Arrangement>
+> = {
   objects: objectsScene,
   counting: countingScene,
   word: wordScene,
@@ -62,7 +73,7 @@ const scenes: Readonly<Record<Exclude<SceneType, 'text'>, (random: Random, choic
 };
 
 /** Which split a content (a scene's, or the words of a question without picture) belongs to. */
-export function splitOf(content: string): Split {
+function splitOf(content: string): Split {
   return hashText(content) % testShare === 0 ? 'test' : 'train';
 }
 
@@ -139,8 +150,9 @@ export function createGenerator({
       if (questions.length === 0) return undefined;
       return { type, ...nothing, questions, key: keyOf(questions.map(({ stem }) => stem).join('\n')) };
     }
-    const scene = scenes[type](random, choice);
-    if (splitOf(scene.content) !== split) return undefined;
+    const arrangement = scenes[type](random, choice);
+    if (splitOf(arrangement.content) !== split) return undefined;
+    const scene: Scene = { ...arrangement, ground: drawGround(random, arrangement.objects) };
     const forEncoder = type === 'mosaic' || type === 'glyphs';
     const questions = askAbout(random, scene, mix, choice, limit);
     if (questions.length === 0 && !forEncoder) return undefined;

@@ -24,7 +24,7 @@ export const shapeNames = ['circle', 'square', 'triangle', 'star', 'heart', 'dia
 export type ShapeName = (typeof shapeNames)[number];
 
 /** Letters and digits that words are made of. No 0, 1 and Q, so that O and I cannot be mistaken. */
-export const glyphs: readonly string[] = [...'ABCDEFGHIJKLMNOPRSTUVWXYZ23456789'];
+export const glyphs: readonly string[] = 'ABCDEFGHIJKLMNOPRSTUVWXYZ23456789'.split('');
 export const letterGlyphs = glyphs.filter((glyph) => /[A-Z]/.test(glyph));
 export const digitGlyphs = glyphs.filter((glyph) => /\d/.test(glyph));
 

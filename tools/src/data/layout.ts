@@ -108,7 +108,7 @@ export function putLine(
   // All glyphs are capitals or digits: one cap height serves for the whole line.
   const capHeight = glyphMetrics(style.font, 'H').ascent;
   const baseline = at.y + (capHeight * at.fontSize) / 2;
-  return [...text].map((glyph) => {
+  return text.split('').map((glyph) => {
     const metrics = glyphMetrics(style.font, glyph);
     const left = pen + metrics.left * at.fontSize;
     const right = pen + metrics.right * at.fontSize;

@@ -1,5 +1,4 @@
 import { textFontCount } from './fonts.ts';
-import { drawGround } from './ground.ts';
 import { colours, digitGlyphs, firstClass, glyphs, letterGlyphs } from './labels.ts';
 import {
   confusable,
@@ -15,6 +14,9 @@ import {
 } from './layout.ts';
 import type { Random } from './random.ts';
 import type { BarObject, Scene, SceneObject } from './types.ts';
+
+/** A scene whose ground is still to be drawn: what it shows is known, which decides its split. */
+export type Arrangement = Omit<Scene, 'ground'>;
 import { readableWords } from './words.ts';
 
 /** One pixel of pico's 168-pixel tile: sizes below are easiest to think of in these. */
@@ -28,15 +30,15 @@ function thingContent(objects: readonly SceneObject[]): string {
     .join('|');
 }
 
-function finish(random: Random, type: Scene['type'], objects: SceneObject[], content: string): Scene {
+function finish(type: Scene['type'], objects: SceneObject[], content: string): Arrangement {
   // Reading order, so that no question depends on the order of drawing.
   const ordered =
     type === 'objects' || type === 'counting' ? objects.sort((a, b) => a.place - b.place) : objects;
-  return { type, ground: drawGround(random, ordered), objects: ordered, content: `${type}|${content}` };
+  return { type, objects: ordered, content: `${type}|${content}` };
 }
 
 /** 1–4 objects in different places; now and then two of one kind, or two that are easily confused. */
-export function objectsScene(random: Random, choice: KindChoice): Scene {
+export function objectsScene(random: Random, choice: KindChoice): Arrangement {
   const count = 1 + Number(random.weighted({ 0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25 }));
   const things: Thing[] = [];
   while (things.length < count) {
@@ -56,11 +58,11 @@ export function objectsScene(random: Random, choice: KindChoice): Scene {
     const size = random.range(sizes[0], sizes[1]) * pixel;
     return putThing(random, thing, placeInCell(random, cells[index], 3, size));
   });
-  return finish(random, 'objects', objects, thingContent(objects));
+  return finish('objects', objects, thingContent(objects));
 }
 
 /** One to six of one kind, half the time among up to three others. */
-export function countingScene(random: Random, choice: KindChoice): Scene {
+export function countingScene(random: Random, choice: KindChoice): Arrangement {
   const thing = randomThing(random, choice);
   const count = 1 + random.int(6);
   const others = random.chance(0.5) ? 1 + random.int(3) : 0;
@@ -72,7 +74,7 @@ export function countingScene(random: Random, choice: KindChoice): Scene {
     const own = size * random.range(0.94, 1.06) * pixel;
     return putThing(random, index < count ? thing : other, placeInCell(random, cells[index], 3, own));
   });
-  return finish(random, 'counting', objects, thingContent(objects));
+  return finish('counting', objects, thingContent(objects));
 }
 
 function randomWord(random: Random): string {
@@ -84,7 +86,7 @@ function randomWord(random: Random): string {
 }
 
 /** A word or number of 2–5 characters, a third of the time beside one object. */
-export function wordScene(random: Random, choice: KindChoice): Scene {
+export function wordScene(random: Random, choice: KindChoice): Arrangement {
   const text = randomWord(random);
   const style = { font: random.int(textFontCount), colour: random.int(colours.length) };
   const accompanied = random.chance(0.33);
@@ -107,12 +109,12 @@ export function wordScene(random: Random, choice: KindChoice): Scene {
   }
   const place = placeOf(left + width / 2, y);
   // The string alone is the content, so that a test never shows a string that was trained on.
-  const scene = finish(random, 'word', objects, text);
+  const scene = finish('word', objects, text);
   return { ...scene, word: { text, colour: style.colour, place } };
 }
 
 /** 2–4 bars of different heights and colours with a letter under each. */
-export function chartScene(random: Random): Scene {
+export function chartScene(random: Random): Arrangement {
   const count = 2 + random.int(3);
   const barColours = random.shuffle(colours.map((_, index) => index)).slice(0, count);
   const labels = random.shuffle(letterGlyphs).slice(0, count);
@@ -148,7 +150,7 @@ export function chartScene(random: Random): Scene {
     );
   }
   const content = barColours.map((colour, index) => `${colours[colour].name}:${levels[index]}`).join('|');
-  return finish(random, 'chart', objects, content);
+  return finish('chart', objects, content);
 }
 
 /** A line of random characters that fills the width, for the vision encoder to learn letters from. */
@@ -167,7 +169,12 @@ function glyphLine(random: Random, top: number, rowHeight: number): SceneObject[
 }
 
 /** 9–16 small objects in a grid, some rows of it replaced by lines of characters (`textShare`). */
-function gridScene(random: Random, choice: KindChoice, type: 'mosaic' | 'glyphs', textShare: number): Scene {
+function gridScene(
+  random: Random,
+  choice: KindChoice,
+  type: 'mosaic' | 'glyphs',
+  textShare: number,
+): Arrangement {
   const grid = random.chance(0.5) ? 4 : 3;
   const pitch = 168 / grid;
   const objects: SceneObject[] = [];
@@ -184,13 +191,13 @@ function gridScene(random: Random, choice: KindChoice, type: 'mosaic' | 'glyphs'
       objects.push(putThing(random, thing, placeInCell(random, row * grid + column, grid, size)));
     }
   }
-  return finish(random, type, objects, thingContent(objects));
+  return finish(type, objects, thingContent(objects));
 }
 
-export function mosaicScene(random: Random, choice: KindChoice): Scene {
+export function mosaicScene(random: Random, choice: KindChoice): Arrangement {
   return gridScene(random, choice, 'mosaic', 0.15);
 }
 
-export function glyphsScene(random: Random, choice: KindChoice): Scene {
+export function glyphsScene(random: Random, choice: KindChoice): Arrangement {
   return gridScene(random, choice, 'glyphs', 0.9);
 }

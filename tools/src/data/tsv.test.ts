@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, constantFrom, property, string, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readTsv, tsvLine } from './tsv.ts';
 
@@ -42,9 +42,9 @@ describe('readTsv', () => {
   });
 
   it('gives back what tsvLine wrote', () => {
-    const field = fc.string({ unit: fc.constantFrom('a', '"', '\t', '\n', '\r', ' ', '猫', ',') });
-    fc.assert(
-      fc.property(fc.array(fc.tuple(field, field), { maxLength: 5 }), (pairs) => {
+    const field = string({ unit: constantFrom('a', '"', '\t', '\n', '\r', ' ', '猫', ',') });
+    assert(
+      property(array(tuple(field, field), { maxLength: 5 }), (pairs) => {
         const body = pairs.map(([question, answer], i) => tsvLine([`${i}`, question, answer])).join('');
         const rows = readTsv(tsvLine(['index', 'question', 'answer']) + body);
         expect(rows.map(({ question, answer }) => [question, answer])).toEqual(pairs);

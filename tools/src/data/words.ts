@@ -40,4 +40,4 @@ const vocabulary = `
 
 export const readableWords: readonly string[] = vocabulary
   .split(/\s+/)
-  .filter((word) => word !== '' && [...word].every((letter) => letterGlyphs.includes(letter)));
+  .filter((word) => word !== '' && word.split('').every((letter) => letterGlyphs.includes(letter)));

@@ -117,7 +117,7 @@ function arithmetic(random: Random): Asked {
 }
 
 /** A question that needs no picture: what is known of the kinds, small sums, and what pico is. */
-export function fact(random: Random): Asked {
+function fact(random: Random): Asked {
   const topic = random.weighted({
     name: 0.24,
     kind: 0.12,

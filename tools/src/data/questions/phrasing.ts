@@ -7,7 +7,7 @@ import type { Question, QuestionType } from '../types.ts';
  */
 export type Phrasing = readonly [ask: string, reply: string];
 
-export function fill(template: string, slots: Readonly<Record<string, string>>): string {
+function fill(template: string, slots: Readonly<Record<string, string>>): string {
   return template.replace(/\{(\w+)\}/g, (_, name: string) => slots[name]);
 }
 
@@ -29,7 +29,9 @@ export function ask(
   return { type, subtype, question: stem, stem, answer: fill(reply, slots), subject };
 }
 
-export const inOneWord = 'Answer the question using a single word or phrase.';
+/** How benchmarks ask for a short answer. */
+const shortly = ['Answer the question using a single word or phrase.', 'Answer the question directly.'];
+const letterOnlyChinese = '请直接回答选项字母。';
 const letterOnly = "Answer with the option's letter from the given choices directly.";
 export const letters = ['A', 'B', 'C', 'D'] as const;
 
@@ -42,11 +44,12 @@ export function askChoice(
   wrong: readonly string[],
 ): Asked {
   const choices = random.shuffle([right, ...wrong]);
-  const lines = choices.map((choice, index) => `${letters[index]}. ${choice}`);
+  const lines = [stem, ...choices.map((choice, index) => `${letters[index]}. ${choice}`)];
+  const instruction = /\p{Script=Han}/u.test(lines.join('')) ? letterOnlyChinese : letterOnly;
   return {
     type: 'choice',
     subtype,
-    question: [stem, ...lines, letterOnly].join('\n'),
+    question: [...lines, instruction].join('\n'),
     stem,
     subject: `choice|${stem}`,
     answer: letters[choices.indexOf(right)],
@@ -63,12 +66,21 @@ function careless(random: Random, text: string): string {
 }
 
 /** Varies a question without changing its answer: a request for a short answer, or careless typing. */
-export function vary(random: Random, { subject: _, ...question }: Asked, casual: number): Question {
+export function vary(random: Random, asked: Asked, casual: number): Question {
+  const { type, subtype, question: text, stem: bare, answer, choices } = asked;
+  const question: Question = {
+    type,
+    subtype,
+    question: text,
+    stem: bare,
+    answer,
+    ...(choices && { choices }),
+  };
   if (question.choices !== undefined) return question;
   const short =
     !question.answer.endsWith('.') && !question.stem.includes('Answer') && !question.stem.includes('Please');
   if (short && question.type !== 'describe' && random.chance(0.06)) {
-    return { ...question, question: `${question.stem}\n${inOneWord}` };
+    return { ...question, question: `${question.stem}\n${random.pick(shortly)}` };
   }
   // Chinese and sums have no capitals or marks to lose.
   if (random.chance(casual) && /^[A-Z]/.test(question.stem)) {
