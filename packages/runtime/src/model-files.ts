@@ -1,4 +1,11 @@
-import { MANIFEST_FILE, MAX_MANIFEST_BYTES, parseManifest, SpeedqError, verifyFile } from '@speedq/format';
+import {
+  MANIFEST_FILE,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  sha256,
+  SpeedqError,
+  verifyFile,
+} from '@speedq/format';
 import type { ManifestFile, PackedManifest } from '@speedq/format';
 import { downloadFile, request } from './download.ts';
 import type { Fetch } from './download.ts';
@@ -107,6 +114,8 @@ export class FetchedModelFiles implements ModelFiles {
     const { storage } = this.options;
     if (!storage || !this.kept) return;
     try {
+      const before = await storage.read(MANIFEST_FILE);
+      if (before && (await sha256(before)) === (await sha256(this.manifestBytes))) return;
       await storage.write(MANIFEST_FILE, this.manifestBytes);
       await storage.keepOnly(new Set([MANIFEST_FILE, ...this.manifest.files.map(storedName)]));
     } catch {
