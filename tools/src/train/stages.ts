@@ -21,6 +21,8 @@ export interface TrainStage {
   readonly losses: { readonly language: number; readonly patch: number; readonly align: number };
   readonly questionWeights: QuestionWeights;
   readonly lessons: readonly Lesson[];
+  /** Questions without a picture that fill up each sequence. */
+  readonly textsPerPicture: number;
   /** Stages whose parameters this one starts from; the later overrides what it trained. */
   readonly startsFrom: readonly string[];
 }
@@ -64,8 +66,8 @@ const ORDINARY: Mix = {
  * among a few kinds the skill appears quickly, and it carries over to more.
  */
 const selecting = (kinds?: number): Mix => ({
-  scenes: { objects: 0.85, counting: 0.15 },
-  questions: { exists: 2, where: 1, choice: 1.5, colour: 1, count: 1, what: 0.4, at: 0.4 },
+  scenes: { objects: 1 },
+  questions: { exists: 1, choice: 0.4, where: 0.3 },
   kinds,
 });
 
@@ -109,6 +111,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     losses: { language: 0, patch: 1, align: 0 },
     questionWeights: {},
     lessons: always(MOSAICS),
+    textsPerPicture: 4,
     startsFrom: [],
   },
   {
@@ -122,24 +125,26 @@ export const PICO_STAGES: readonly TrainStage[] = [
     losses: { language: 1, patch: 0, align: 0 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: always(ORDINARY),
+    textsPerPicture: 4,
     startsFrom: [],
   },
   {
     name: 'select',
     kind: 'oracle',
-    pictures: 20_000,
-    picturesPerStep: 8,
-    learningRate: 8e-4,
+    pictures: 15_000,
+    picturesPerStep: 16,
+    learningRate: 6e-4,
     warmupSteps: 50,
     decay: 0.2,
     losses: { language: 1, patch: 0, align: 0 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: [
       selectingFrom(0, 1, 8),
-      selectingFrom(6_000, 0.9, 24),
-      selectingFrom(9_000, 0.8, 48),
-      selectingFrom(13_000, 0.7),
+      selectingFrom(4_000, 0.9, 24),
+      selectingFrom(6_500, 0.8, 48),
+      selectingFrom(9_000, 0.7),
     ],
+    textsPerPicture: 0,
     startsFrom: ['oracle'],
   },
   {
@@ -153,6 +158,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     losses: { language: 0, patch: 0, align: 1 },
     questionWeights: {},
     lessons: always(ORDINARY),
+    textsPerPicture: 4,
     startsFrom: ['vision', 'select'],
   },
   {
@@ -166,6 +172,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     losses: { language: 1, patch: 0.2, align: 0.5 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: [selectingFrom(0, 0.35)],
+    textsPerPicture: 4,
     startsFrom: ['align'],
   },
 ];

@@ -17,8 +17,6 @@ const OPTIMISER = { beta1: 0.9, beta2: 0.97, epsilon: 1e-8 };
 const WEIGHT_DECAY = 0.05;
 /** Share of conversations of two turns, so that earlier answers in a chat do not confuse the model. */
 const TWO_TURNS = 0.2;
-/** Text-only questions that fill up each sequence. */
-const TEXTS_PER_PICTURE = 4;
 
 const setup = (workerData as { data: WorkerSetup }).data;
 const { stage, index, count } = setup;
@@ -103,7 +101,7 @@ async function compute(firstPicture: number): Promise<WorkerReply> {
     const sample = generatorAt(picture).sample(picture);
     batch.setPicture(slot, sample);
     if (!answering) continue;
-    const facts = texts.sample(picture).questions.slice(0, TEXTS_PER_PICTURE);
+    const facts = texts.sample(picture).questions.slice(0, stage.textsPerPicture);
     sequences.push(
       packer.pack(shape.length, true, conversationsOf(sample, picture), facts, stage.questionWeights),
     );
