@@ -19,7 +19,10 @@ let failed = false;
 
 for (const { name, pattern, kilobytes } of BUDGETS) {
   const matching = files.filter((file) => pattern.test(file));
-  const bytes = matching.reduce((sum, file) => sum + gzipSync(readFileSync(dist + file), { level: 9 }).length, 0);
+  const bytes = matching.reduce(
+    (sum, file) => sum + gzipSync(readFileSync(dist + file), { level: 9 }).length,
+    0,
+  );
   const ok = matching.length > 0 && bytes <= kilobytes * 1000;
   failed ||= !ok;
   const found = matching.length > 0 ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build`';

@@ -26,7 +26,7 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
 }
 
-export const DEFAULT_MAX_NEW_TOKENS = 1024;
+const DEFAULT_MAX_NEW_TOKENS = 1024;
 
 /** Greedy ids are read back in bursts about this long: often enough to look live, rarely enough to be cheap. */
 const BURST_MILLISECONDS = 25;

@@ -1,8 +1,8 @@
 import { SpeedqError, stringifyManifest } from '@speedq/format';
 import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
-import { FetchedModelFiles, isKept, openModelFiles } from './model-files.ts';
-import type { LoadProgress } from './model-files.ts';
+import { isKept, openModelFiles } from './model-files.ts';
+import type { FetchedModelFiles, LoadProgress } from './model-files.ts';
 import { memoryStorage } from './storage.ts';
 
 const SHARD = 'model-00001-of-00001.safetensors';

@@ -15,7 +15,7 @@ export interface OpenEngineOptions {
 }
 
 /** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 100 MB. */
-export const DEFAULT_CONTEXT = 4096;
+const DEFAULT_CONTEXT = 4096;
 
 /**
  * A packed model on a device, ready to chat; in a worker as in Node. Everything that can be wrong with the

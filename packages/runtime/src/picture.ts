@@ -9,7 +9,7 @@ import type { Picture } from './prompt.ts';
 type PictureOptions = Pick<PackedManifest, 'tiling' | 'normalization'>;
 
 /** A decoded picture as the vision encoder takes it. @throws {SpeedqError} `invalid-image`. */
-export function toPicture(image: RgbImage, { tiling, normalization }: PictureOptions): Picture {
+function toPicture(image: RgbImage, { tiling, normalization }: PictureOptions): Picture {
   const { tiles, pixelValues } = preprocessImage(image, { ...tiling, ...normalization });
   return { tiles, pixels: pixelValues };
 }

@@ -7,7 +7,7 @@ export interface FakeFeatures extends ImageFeaturesHandle {
   readonly tokens: number;
 }
 
-export const IMAGE_TOKEN = 3;
+const IMAGE_TOKEN = 3;
 export const STOP = 2;
 export const TOKENS_PER_TILE = 4;
 
