@@ -7,10 +7,11 @@ import { Conversation } from './conversation.ts';
 import { deviceLost } from './engine.ts';
 import type { ChatEngine } from './engine.ts';
 import { toWire } from './error-transfer.ts';
-import type { WireMessage } from './messages.ts';
+import type { WireImage, WireMessage } from './messages.ts';
 import { loadedFiles, openModelFiles } from './model-files.ts';
 import type { LoadProgress } from './model-files.ts';
 import { openEngine } from './open-engine.ts';
+import { cachePictures } from './picture-cache.ts';
 import { readPicture } from './picture.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type {
@@ -29,7 +30,7 @@ interface Opened {
   readonly engine: ChatEngine;
   /** Rejects when the device is lost. */
   readonly lost: Promise<never>;
-  readPicture(image: Extract<WireMessage['parts'][number], { type: 'image' }>['image']): Promise<Picture>;
+  readonly readPicture: (image: WireImage) => Promise<Picture>;
 }
 
 class EngineWorker implements EngineApi {
@@ -65,7 +66,7 @@ class EngineWorker implements EngineApi {
     const engine = await Promise.race([openEngine(device, files, { contextWindow }), lost]);
     await files.finish();
     const { manifest } = files;
-    this.opened = { engine, lost, readPicture: (image) => readPicture(image, manifest) };
+    this.opened = { engine, lost, readPicture: cachePictures((image) => readPicture(image, manifest)) };
     return {
       model: manifest.name,
       adapter: description,
