@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'not-representable'
   | 'invalid-recipe'
   | 'resume-mismatch'
+  | 'training-diverged'
   | 'verification-failed'
   // inputs
   | 'invalid-image'

@@ -71,7 +71,11 @@ export const quantize = defineCommand({
     const { files } = await findSources(options.data);
     const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
     const work = workFolder(out);
-    const fingerprint = { ...{ model, recipe, stages, seed }, data: await hashFiles(files), version: STAGES_VERSION };
+    const fingerprint = {
+      ...{ model, recipe, stages, seed },
+      data: await hashFiles(files),
+      version: STAGES_VERSION,
+    };
     const opened = await openWorkFolder(work, fingerprint, {
       threads: options.threads,
       defaultThreads: availableParallelism(),
@@ -103,5 +107,8 @@ export const quantize = defineCommand({
 function parseStages(text: string): StageNumber[] {
   const stages = [...new Set(text.split(',').map((part) => Number(part.trim())))].sort((a, b) => a - b);
   if (stages.length > 0 && stages.every((stage) => [1, 2, 3].includes(stage))) return stages as StageNumber[];
-  throw new SpeedqError('invalid-argument', `--stages is ${JSON.stringify(text)}; expected a list such as 1,2,3.`);
+  throw new SpeedqError(
+    'invalid-argument',
+    `--stages is ${JSON.stringify(text)}; expected a list such as 1,2,3.`,
+  );
 }

@@ -32,6 +32,7 @@ const twoBit: Recipe = {
     warmFraction: 0.2,
     calibrationImages: 256,
     floatInputShare: 0.5,
+    clipSearchTokens: 512,
   },
   stage2: {
     steps: 200,
@@ -112,6 +113,7 @@ export function asReference(recipe: Recipe): Recipe {
   const flaws = Object.fromEntries(Object.keys(ALL_FIXES).map((fix) => [fix, false]));
   return {
     ...recipe,
+    stage1: { ...recipe.stage1, clipSearchTokens: 0 },
     stage2: { ...recipe.stage2, objective: 'cross-entropy' },
     fixes: flaws as unknown as RecipeFixes,
   };

@@ -52,6 +52,8 @@ const stage1 = v.strictObject({
   calibrationImages: atLeastOne,
   /** Share of a block's input elements that come from the float model rather than the quantized prefix. */
   floatInputShare: fraction,
+  /** Calibration tokens of the search for clipping ranges before rounding; 0 keeps the full ranges. */
+  clipSearchTokens: count,
 });
 
 /** The projector alone, behind the quantized vision encoder. */

@@ -1,0 +1,138 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fakeQuantizeBilevel, roundToHalf, unpackToFloat } from '@speedq/format';
+import type { BilevelScheme } from '@speedq/format';
+import { OnnxModel } from '@speedq/onnx';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runCommandLine } from '../../tools/src/cli.ts';
+import { openModelFolder, requirePacked } from '../../tools/src/model-folder.ts';
+import { tinyRecipe, writeTinyData, writeTinyModel } from './tiny-model.ts';
+
+let folder: string;
+const at = (...parts: string[]) => join(folder, ...parts);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'speedq-quantize-'));
+  await writeTinyModel(at('model'));
+  await writeTinyData(at('data'), 16);
+  const short = { ...tinyRecipe, stage3: { ...tinyRecipe.stage3, steps: 12 } };
+  await writeFile(at('short.json'), JSON.stringify(short));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]) {
+  const lines: string[] = [];
+  const errors: string[] = [];
+  const code = await runCommandLine([...args, '--json'], {
+    stdout: (text) => void lines.push(...text.trim().split('\n')),
+    stderr: (text) => void errors.push(text),
+    interactive: false,
+    colour: false,
+  });
+  const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { code, events, stderr: errors.join('') };
+}
+
+async function readAll(path: string): Promise<Map<string, Float32Array>> {
+  const opened = await openModelFolder(path);
+  const values = new Map<string, Float32Array>();
+  for (const { name } of opened.tensors.parameters) values.set(name, await opened.tensors.read(name));
+  await opened.close();
+  return values;
+}
+
+test('what was trained is what is packed, and it verifies', async () => {
+  const out = at('out');
+  const { code, events, stderr } = await run(
+    ...[
+      'quantize',
+      at('model'),
+      '--recipe',
+      at('short.json'),
+      '--data',
+      at('data', 'data.jsonl'),
+      '--out',
+      out,
+    ],
+  );
+  expect(code, stderr).toBe(0);
+  expect(events.at(-1)).toMatchObject({ event: 'result', out, method: 'speedq', stages: [1, 2, 3] });
+  expect(events.filter(({ event }) => event === 'block')).toHaveLength(2);
+  expect((await run('verify', out)).code).toBe(0);
+
+  const packed = requirePacked(await openModelFolder(out));
+  const trained = await readAll(join(out, 'checkpoint'));
+  const original = await readAll(at('model'));
+  let changed = 0;
+  for (const { name, shape, part } of packed.tensors.parameters) {
+    const tensor = await packed.weights.readPacked(name);
+    const values = unpackToFloat(tensor);
+    const latent = trained.get(name)!;
+    const [rows, columns] = shape;
+    if (tensor.scheme.kind === 'float') {
+      expect(values, name).toEqual(latent.map(roundToHalf));
+    } else if (part === 'language') {
+      const scheme = tensor.scheme as BilevelScheme;
+      expect(values, name).toEqual(fakeQuantizeBilevel(latent, rows, columns, scheme).values);
+    } else {
+      expect(values, name).toEqual(latent);
+    }
+    if (!latent.every((value, i) => value === original.get(name)![i])) changed++;
+  }
+  await packed.close();
+  expect(changed).toBeGreaterThan(40);
+
+  const again = await run('quantize', at('model'), '--data', at('data'), '--out', out);
+  expect(again.code).toBe(2);
+  expect(again.events.at(-1)).toMatchObject({ code: 'output-exists' });
+}, 120_000);
+
+test('rtn packs without data, and stages can be left out', async () => {
+  const rtn = await run('quantize', at('model'), '--recipe', 'quick', '--method', 'rtn', '--out', at('rtn'));
+  expect(rtn.code, rtn.stderr).toBe(0);
+  const one = await run(
+    ...['quantize', at('model'), '--recipe', at('short.json'), '--data', at('data'), '--out', at('one')],
+    ...['--stages', '1'],
+  );
+  expect(one.code, one.stderr).toBe(0);
+  const [plain, rounded] = [await readAll(at('rtn')), await readAll(at('one'))];
+  for (const [name, values] of plain) {
+    const isVisionLinear = /encoder.*(proj|projection_layer|fc\d)\.weight$/.test(name);
+    expect(
+      values.every((value, i) => value === rounded.get(name)![i]),
+      name,
+    ).toBe(!isVisionLinear);
+  }
+  // Both are models that answer.
+  const { config } = await openModelFolder(at('one'));
+  const model = await OnnxModel.create(ort, config, rounded, { threads: 1 });
+  expect((await model.forward([1, 2, 3])).every(Number.isFinite)).toBe(true);
+  await model.release();
+}, 120_000);
+
+test('the reference arithmetic and order run end to end', async () => {
+  const { code, events, stderr } = await run(
+    ...[
+      'quantize',
+      at('model'),
+      '--recipe',
+      at('short.json'),
+      '--data',
+      at('data'),
+      '--out',
+      at('reference'),
+    ],
+    '--reference',
+  );
+  expect(code, stderr).toBe(0);
+  expect(events.at(-1)).toMatchObject({ event: 'result', method: 'speedq' });
+  expect((await run('verify', at('reference'))).code).toBe(0);
+}, 120_000);
+
+test('missing data is a usage error', async () => {
+  const { code, events } = await run('quantize', at('model'), '--out', at('none'));
+  expect(code).toBe(2);
+  expect(events.at(-1)).toMatchObject({ code: 'invalid-argument' });
+});

@@ -1,0 +1,52 @@
+import type { Recipe } from '../recipes/schema.ts';
+
+/** The trained stages: vision encoder, projector, language model. */
+export type StageNumber = 1 | 2 | 3;
+
+/** What the worker thread is asked to do; plain data. */
+export interface QuantizeJob {
+  /** Folder of the float model. */
+  readonly model: string;
+  /** Meta JSON, JSONL, or a folder that holds one. */
+  readonly data: string;
+  /** Folder that the result will be named after. */
+  readonly out: string;
+  /** Where checkpoints live until the result is complete. */
+  readonly work: string;
+  readonly recipe: Recipe;
+  readonly stages: readonly StageNumber[];
+  readonly seed: number;
+  /** Threads of onnxruntime: part of the arithmetic, because it decides how products are split. */
+  readonly threads: number;
+  /** Updates between two checkpoints, at least. */
+  readonly checkpointSteps: number;
+  /** One Int32; not 0 asks the worker to save its work and end. */
+  readonly stop: SharedArrayBuffer;
+}
+
+/** Figures of a run, for the result line and checkpoint/quantization.json. No durations: runs must compare equal. */
+export interface QuantizeSummary {
+  /** Per encoder block: mean squared error of its output, rounded to nearest and trained. */
+  readonly blocks: readonly { readonly nearest: number; readonly trained: number }[];
+  readonly gamma?: number;
+  /** Losses of the last update of each stage that ran. */
+  readonly losses: Readonly<Record<string, number>>;
+  readonly conversations: number;
+  readonly pictures: number;
+}
+
+export type WorkerMessage =
+  /** A long step begins; `total` items are left to do. */
+  | { readonly type: 'start'; readonly label: string; readonly total: number }
+  | { readonly type: 'progress'; readonly done: number; readonly detail?: string }
+  | { readonly type: 'finish'; readonly detail?: string }
+  /** Something for people and, as an event, for programs. */
+  | { readonly type: 'note'; readonly text: string }
+  | { readonly type: 'event'; readonly event: string; readonly fields: Readonly<Record<string, unknown>> }
+  | {
+      readonly type: 'done';
+      readonly folder: string;
+      readonly summary: QuantizeSummary;
+      readonly bytes: number;
+    }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string; readonly stack?: string };

@@ -1,0 +1,211 @@
+import { SpeedqError } from '@speedq/format';
+import { mkdir, rm, statfs } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { elementCount } from '@speedq/model';
+import type { TensorSource } from '@speedq/model';
+import { formatBytes } from '../output.ts';
+import { requireFloat, withModelFolder } from '../model-folder.ts';
+import type { FloatModelFolder } from '../model-folder.ts';
+import { readTokenizer, resolveMetadata } from '../packing/metadata.ts';
+import { writePackedModel } from '../packing/pack-model.ts';
+import { resolveSchemes } from '../recipes/resolve-schemes.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { writeCheckpointFolder } from './checkpoint-folder.ts';
+import type { StageContext } from './context.ts';
+import { prepareSamples } from './data/samples.ts';
+import type { Prepared } from './data/samples.ts';
+import { findSources } from './data/sources.ts';
+import type { QuantizeJob, QuantizeSummary } from './job.ts';
+import { trainLanguageModel } from './language-stage.ts';
+import { trainProjector } from './projector-stage.ts';
+import { stopIfAsked } from './reporter.ts';
+import type { Reporter } from './reporter.ts';
+import { roundVisionEncoder } from './rounding/vision-stage.ts';
+import { Student } from './student.ts';
+
+export interface PipelineResult {
+  /** Complete, under a temporary name. */
+  readonly folder: string;
+  readonly summary: QuantizeSummary;
+  /** Of the packed files. */
+  readonly bytes: number;
+}
+
+/** Sequences beyond this are cut by no one here: they are left out. */
+const MAX_LENGTH = 8192;
+
+/** All stages, one after the other, resumed from the work folder; then the packed model and its checkpoint. */
+export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise<PipelineResult> {
+  return withModelFolder(job.model, async (opened) => {
+    const folder = requireFloat(opened);
+    await requireSpace(folder, job.work);
+    const prepared = await prepareData(folder, job, reporter);
+    const context = await createContext(folder, job, prepared, reporter);
+    const { student, recipe, checkpoints } = context;
+    const once = recipe.fixes.quantizeTablesOnce;
+    await guardData(checkpoints, prepared);
+
+    if (once) student.quantizeTables();
+    let blocks: QuantizeSummary['blocks'] = [];
+    if (job.stages.includes(1)) blocks = await roundVisionEncoder(context);
+    else student.roundToNearest('vision');
+    const losses: Record<string, number> = {};
+    const keep = (stage: string, found: Readonly<Record<string, number>>) => {
+      for (const [name, value] of Object.entries(found)) losses[`${stage}.${name}`] = value;
+    };
+    if (job.stages.includes(2)) {
+      if (!once) student.quantizeTables();
+      keep('stage2', await trainProjector(context));
+    }
+    let gamma: number | undefined;
+    if (job.stages.includes(3)) {
+      if (!once) student.quantizeTables();
+      const trained = await trainLanguageModel(context);
+      keep('stage3', trained.losses);
+      gamma = trained.gamma;
+    }
+    if (!once) student.quantizeTables();
+    const summary: QuantizeSummary = {
+      ...{ blocks, gamma, losses },
+      conversations: prepared.samples.length,
+      pictures: prepared.pictures.pictures.length,
+    };
+    return writeResult(folder, job, student, summary, reporter);
+  });
+}
+
+async function prepareData(
+  folder: FloatModelFolder,
+  job: QuantizeJob,
+  reporter: Reporter,
+): Promise<Prepared> {
+  const { recipe, stages, seed } = job;
+  const { stage1, stage2, stage3 } = recipe;
+  const metadata = await resolveMetadata(folder);
+  const tokenizer = await readTokenizer(folder);
+  if (tokenizer === undefined) {
+    throw new SpeedqError(
+      'invalid-tokenizer',
+      `${folder.path} has no tokenizer.json (nor vocab.json and merges.txt), which training needs. ` +
+        'Download the whole folder of the model, or use --method rtn, which looks at weights alone.',
+    );
+  }
+  const { config } = folder;
+  const template = {
+    tokenizer,
+    tokensPerTile: config.tokensPerTile,
+    systemPrompt: metadata.prompt.systemPrompt,
+  };
+  const answersTrain = stages.includes(2) && stage2.objective === 'cross-entropy';
+  const wanted = Math.max(
+    stages.includes(3) ? stage3.steps * stage3.batchSize : 0,
+    answersTrain ? stage2.steps * stage2.batchSize : 0,
+  );
+  const wantedPictures = Math.max(
+    stages.includes(1) ? stage1.calibrationImages : 0,
+    stages.includes(2) ? Math.min(stage2.steps * stage2.batchSize, stage1.calibrationImages) : 0,
+  );
+  const { sources, ignored } = await findSources(job.data);
+  for (const text of ignored) reporter.note(`Ignored: ${text}.`);
+  reporter.start('reading data', wanted);
+  const prepared = await prepareSamples({
+    ...{ sources, metadata, template, wanted, wantedPictures, seed },
+    maxLength: Math.min(MAX_LENGTH, config.language.maxPositionEmbeddings),
+    onSample: (done) => {
+      reporter.progress(done);
+      stopIfAsked(reporter, 'the reading of data');
+    },
+  });
+  const { samples, pictures, problems } = prepared;
+  reporter.finish(`${samples.length} conversations, ${pictures.pictures.length} pictures`);
+  if (problems.total > 0) reporter.note(problems.describe());
+  reporter.event('data', {
+    conversations: samples.length,
+    pictures: pictures.pictures.length,
+    problems: problems.counts,
+  });
+  const needsPictures = stages.includes(1);
+  if (needsPictures && pictures.pictures.length === 0) {
+    throw new SpeedqError('invalid-data', `${job.data} has no pictures; stage 1 calibrates on them.`);
+  }
+  return prepared;
+}
+
+async function createContext(
+  folder: FloatModelFolder,
+  job: QuantizeJob,
+  { samples, pictures }: Prepared,
+  reporter: Reporter,
+): Promise<StageContext> {
+  const { recipe, seed, threads, work } = job;
+  const teacher = await readAll(folder.tensors);
+  const schemes = resolveSchemes(recipe, folder.tensors.parameters);
+  return {
+    config: folder.config,
+    ...{ recipe, seed, threads, work, samples, pictures, reporter, teacher },
+    student: new Student(folder.tensors, schemes, recipe.fixes, teacher),
+    checkpoints: new Checkpoints(work, job.checkpointSteps, reporter),
+  };
+}
+
+async function readAll(source: TensorSource): Promise<Map<string, Float32Array>> {
+  const parameters = new Map<string, Float32Array>();
+  for (const { name } of source.parameters) parameters.set(name, await source.read(name));
+  return parameters;
+}
+
+/** A run resumes only on the conversations and pictures it began with. */
+async function guardData(checkpoints: Checkpoints, { hash }: Prepared): Promise<void> {
+  const before = await checkpoints.finished('data');
+  if (before === undefined) {
+    await checkpoints.finish('data', { metadata: { hash }, tensors: new Map() });
+  } else if (before.metadata.hash !== hash) {
+    throw new SpeedqError(
+      'resume-mismatch',
+      'The pictures or the tokenizer changed since the unfinished run began. Restore them, or pass --force to start over.',
+    );
+  }
+}
+
+/** Latent weights, two moments and the result, roughly: better to say no before the work than in the middle. */
+async function requireSpace(folder: FloatModelFolder, work: string): Promise<void> {
+  const weights = folder.tensors.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const needed = weights * 4 * 5;
+  const { bavail, bsize } = await statfs(work);
+  if (bavail * bsize >= needed) return;
+  throw new SpeedqError(
+    'out-of-space',
+    `${work}: quantizing ${folder.name} needs about ${formatBytes(needed)} for checkpoints and result, ` +
+      `${formatBytes(bavail * bsize)} are free. Free some, or choose --out on another disk.`,
+  );
+}
+
+async function writeResult(
+  folder: FloatModelFolder,
+  job: QuantizeJob,
+  student: Student,
+  summary: QuantizeSummary,
+  reporter: Reporter,
+): Promise<PipelineResult> {
+  const out = join(job.work, 'result');
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out);
+  reporter.start('packing', 1);
+  const manifest = await writePackedModel(
+    {
+      folder,
+      recipe: job.recipe,
+      source: student.tensorSource(),
+      override: (name) => {
+        const packed = student.packedTensor(name);
+        return packed && { packed };
+      },
+    },
+    out,
+    basename(job.out),
+  );
+  await writeCheckpointFolder(out, folder, student, job, summary);
+  const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  reporter.finish(formatBytes(bytes));
+  return { folder: out, summary, bytes };
+}
