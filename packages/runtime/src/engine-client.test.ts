@@ -131,6 +131,15 @@ describe('EngineClient', () => {
     client.terminate();
   });
 
+  it('what was aborted before it began never reaches the worker', async () => {
+    const prompt = vi.fn(() => Promise.resolve());
+    const { client } = startWorker({ prompt });
+    const answer = client.prompt(1, [], {}, () => {}, AbortSignal.abort(new Error('never mind')));
+    await expect(answer).rejects.toThrow('never mind');
+    expect(prompt).not.toHaveBeenCalled();
+    client.terminate();
+  });
+
   it('what is pending rejects when the worker dies', async () => {
     const { client, die } = startWorker({
       open: () => Promise.resolve(info),

@@ -57,25 +57,28 @@ export class EngineClient {
   }
 
   /** One call that can be aborted: `call` gets the remote and the id of its request. */
-  request<T>(
+  async request<T>(
     call: (remote: Comlink.Remote<EngineApi>, request: number) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
+    // What is aborted already must not reach the worker: nobody would stop it there.
+    signal?.throwIfAborted();
     const request = ++this.requests;
-    return this.race(call(this.remote, request), signal, () => this.abort(request));
+    return await this.race(call(this.remote, request), signal, () => this.abort(request));
   }
 
   /**
    * Sends a prompt; `onText` gets pieces of the answer until the promise settles.
    * Rejects with the signal's reason as soon as it aborts; the worker stops by itself a moment later.
    */
-  prompt(
+  async prompt(
     session: number,
     messages: readonly WireMessage[],
     options: PromptRequest,
     onText: (text: string) => void,
     signal?: AbortSignal,
   ): Promise<AnswerEnd> {
+    signal?.throwIfAborted();
     const request = ++this.requests;
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise<AnswerEnd>((resolve, reject) => {
@@ -87,7 +90,11 @@ export class EngineClient {
       port1.start();
       this.remote.prompt(request, session, messages, options, Comlink.transfer(port2, [port2])).catch(reject);
     });
-    return this.race(answer, signal, () => this.abort(request)).finally(() => port1.close());
+    try {
+      return await this.race(answer, signal, () => this.abort(request));
+    } finally {
+      port1.close();
+    }
   }
 
   /** Ends the worker; what is pending rejects. */
@@ -110,7 +117,6 @@ export class EngineClient {
   }
 
   private async race<T>(promise: Promise<T>, signal?: AbortSignal, onAbort?: () => void): Promise<T> {
-    signal?.throwIfAborted();
     let stop: () => void = () => {};
     const aborted = new Promise<never>((_, reject) => {
       stop = () => {
