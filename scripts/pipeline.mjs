@@ -9,7 +9,7 @@ const DATA = 'runs/data/calibration';
 
 // Pictures are drawn while training; only the quantizer, which takes any data set, reads files.
 speedq('train', '--model', FLOAT);
-speedq('data', '--seed', '20', '--count', '40000', '--out', DATA);
+speedq('data', '--seed', '20', '--count', '12000', '--out', DATA);
 for (const bits of ['2bit', '4bit']) {
   const packed = `web/public/models/pico-${bits}`;
   speedq('quantize', FLOAT, '--recipe', bits, '--data', DATA, '--out', packed, '--force');
