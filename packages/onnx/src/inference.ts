@@ -25,7 +25,7 @@ export function parameterInputs(g: Graph, config: InternVLConfig): (name: string
 }
 
 /** The picture side as a graph: pixel_values [tiles, 3, S, S] → image_features [tiles · tokensPerTile, H]. */
-export function buildVisionGraph(config: InternVLConfig): Uint8Array {
+function buildVisionGraph(config: InternVLConfig): Uint8Array {
   const g = new Graph();
   const { imageSize, patchSize } = config.vision;
   const tokens = (imageSize / patchSize) ** 2 + 1;
@@ -36,7 +36,7 @@ export function buildVisionGraph(config: InternVLConfig): Uint8Array {
 }
 
 /** The language side with its KV cache; `withImages` adds the inputs that place picture features. */
-export function buildLanguageGraph(config: InternVLConfig, withImages: boolean): Uint8Array {
+function buildLanguageGraph(config: InternVLConfig, withImages: boolean): Uint8Array {
   const g = new Graph();
   const { headDim, numKeyValueHeads, hiddenSize } = config.language;
   const half = headDim / 2;

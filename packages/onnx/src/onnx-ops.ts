@@ -206,7 +206,7 @@ export class OnnxOps implements Ops<Tensor> {
 }
 
 /** A product of dimensions that may be symbolic. */
-export function rows(a: Dim, b: Dim): Dim {
+function rows(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a * b;
   if (a === 1) return b;
   return b === 1 ? a : `${a}*${b}`;

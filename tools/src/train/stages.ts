@@ -28,8 +28,8 @@ export interface TrainStage {
 }
 
 /** Tokens of a packed sequence and supervised positions per picture. */
-export const SEQUENCE_LENGTH = 152;
-export const ANSWERS_PER_PICTURE = 30;
+const SEQUENCE_LENGTH = 152;
+const ANSWERS_PER_PICTURE = 30;
 
 export function stepShape(picturesPerWorker: number): StepShape {
   return {
@@ -131,7 +131,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
   {
     name: 'select',
     kind: 'oracle',
-    pictures: 15_000,
+    pictures: 12_000,
     picturesPerStep: 16,
     learningRate: 6e-4,
     warmupSteps: 50,
@@ -150,7 +150,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
   {
     name: 'align',
     kind: 'align',
-    pictures: 6_000,
+    pictures: 5_000,
     picturesPerStep: 16,
     learningRate: 2e-3,
     warmupSteps: 20,
@@ -164,11 +164,11 @@ export const PICO_STAGES: readonly TrainStage[] = [
   {
     name: 'joint',
     kind: 'joint',
-    pictures: 56_000,
+    pictures: 36_000,
     picturesPerStep: 16,
-    learningRate: 8e-4,
+    learningRate: 7e-4,
     warmupSteps: 150,
-    decay: 0.3,
+    decay: 0.35,
     losses: { language: 1, patch: 0.2, align: 0.5 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: [selectingFrom(0, 0.35)],
