@@ -13,7 +13,7 @@ import { parameterLayout, parameterViews } from './parameter-layout.ts';
 import { SequencePacker } from './sequence.ts';
 import { buildStepGraph, PREDICTED } from './step-graph.ts';
 
-const engine = ort as unknown as OrtModule;
+const engine: OrtModule = ort;
 const folder = join(import.meta.dirname, '../../models/pico');
 const shape = { pictures: 2, length: 160, answers: 48 };
 

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { adamwStep, Session, type Feed, type OrtModule } from '@speedq/onnx';
+import { adamwStep, Session, type Feed } from '@speedq/onnx'';
 import { createGenerator, type Mix, type TrainingSample } from '../data/index.ts';
 import { createRandom } from '../data/random.ts';
 import { Batch } from './batch.ts';
@@ -37,7 +37,7 @@ const words = new FeatureWords(tokenizer);
 const batch = new Batch(config, shape, words);
 const packer = new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId);
 const graph = buildStepGraph(config, layout, words.ids.length, shape, stage.kind);
-const session = await Session.create(ort as unknown as OrtModule, graph.model, { threads: setup.threads });
+const session = await Session.create(ort, graph.model, { threads: setup.threads });
 
 const feeds = new Map<string, Feed>();
 const parameterView = parameterViews(layout, parameters);
