@@ -1,3 +1,4 @@
+import type { NodeDevice } from '@speedq/kernels/node';
 import type { EngineModel, ImageFeaturesHandle } from '@speedq/runtime';
 
 export const ENGINES = ['cpu', 'webgpu'] as const;
@@ -26,6 +27,8 @@ export interface EngineOptions {
   readonly maxContext?: number;
   /** Threads of the CPU engine. Default: all cores. */
   readonly threads?: number;
+  /** For the WebGPU engine; it outlives the engine. Default: one of its own. */
+  readonly device?: NodeDevice;
 }
 
 const DEFAULT_CONTEXT = 4096;

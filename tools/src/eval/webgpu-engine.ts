@@ -11,19 +11,14 @@ import type { Engine, EngineOptions } from './engine.ts';
 
 /**
  * The kernels that the web page runs, through Dawn: packed weights as they are stored, float ones as float32.
- * `shared`: a device that outlives the engine; without it the engine has its own.
  * @throws {SpeedqError} `no-webgpu`, and what the model's loading throws.
  */
-export async function openWebGPUEngine(
-  folder: ModelFolder,
-  options: EngineOptions = {},
-  shared?: NodeDevice,
-): Promise<Engine> {
+export async function openWebGPUEngine(folder: ModelFolder, options: EngineOptions = {}): Promise<Engine> {
   const { config } = folder;
-  const node = shared ?? (await requestNodeDevice({ limits: 'adapter' }));
+  const node = options.device ?? (await requestNodeDevice({ limits: 'adapter' }));
   const maxContext = contextOf(config.language.maxPositionEmbeddings, options);
   const model = await createWebGPUModel(node.device, config, await weightsOf(folder), { maxContext });
-  return new WebGPUEngine(model, node, config.language.vocabSize, shared === undefined);
+  return new WebGPUEngine(model, node, config.language.vocabSize, options.device === undefined);
 }
 
 async function weightsOf(folder: ModelFolder): Promise<WeightSource> {
