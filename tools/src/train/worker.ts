@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { adamwStep, Session, type Feed } from '@speedq/onnx'';
+import { adamwStep, Session, type Feed } from '@speedq/onnx';
 import { createGenerator, type Mix, type TrainingSample } from '../data/index.ts';
 import { createRandom } from '../data/random.ts';
 import { Batch } from './batch.ts';
