@@ -32,7 +32,8 @@ describe.each(internvlCases())('onnxruntime $name', ({ name, expected }) => {
   beforeAll(async () => {
     ({ config, parameters } = await readModel(name));
     // An original-layout config.json does not say which token it is, and these folders have no tokenizer.
-    if (name !== expected) config = { ...config, imageTokenId: (await readModel(expected)).config.imageTokenId };
+    if (name !== expected)
+      config = { ...config, imageTokenId: (await readModel(expected)).config.imageTokenId };
     model = await OnnxModel.create(ort, config, parameters, { threads: 1 });
     features = await model.encodeImages(pixels, tiles);
     logits = await model.forward(ids, { features, logits: 'all' });

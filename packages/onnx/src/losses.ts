@@ -20,7 +20,7 @@ export function logSoftmax(g: Graph, x: Tensor): Tensor {
 
 /**
  * Weighted cross-entropy: Σ weightᵢ · −log softmax(logitsᵢ)[targetᵢ], a sum (callers normalise by weights).
- * logits [n, classes]; targets int64 [n], any in range where the weight is 0; weights [n].
+ * logits [n, classes]; targets int64 or int32 [n], any in range where the weight is 0; weights [n].
  * `smoothing` ε puts ε/classes of the target on every class (PyTorch's label_smoothing).
  */
 export function crossEntropy(
@@ -32,10 +32,7 @@ export function crossEntropy(
 ): Tensor {
   const [n, classes] = logits.shape as number[];
   const lse = logSumExp(g, logits);
-  const range = g.constant(
-    BigInt64Array.from({ length: classes }, (_, i) => BigInt(i)),
-    [1, classes],
-  );
+  const range = g.constant(sequence(classes, targets.type), [1, classes]);
   const hit = op.cast(g, op.equal(g, op.reshape(g, targets, [n, 1]), range), 'float32');
   const target = smoothing === 0 ? hit : op.add(g, op.mul(g, hit, 1 - smoothing), smoothing / classes);
   const weight = op.reshape(g, weights, [n, 1]);
@@ -75,4 +72,11 @@ export function distillation(
     const forwardSlope = op.mul(graph, op.sub(graph, pStudent, pTeacher), rest);
     return [op.mul(graph, op.add(graph, reverseSlope, forwardSlope), op.mul(graph, weight, dy!))];
   });
+}
+
+/** 0, 1, … as integers of a type. */
+function sequence(length: number, type: Tensor['type']): Int32Array | BigInt64Array {
+  return type === 'int32'
+    ? Int32Array.from({ length }, (_, i) => i)
+    : BigInt64Array.from({ length }, (_, i) => BigInt(i));
 }

@@ -21,11 +21,11 @@ export interface LanguageContext {
   readonly sin: Tensor;
   /** Added to attention scores: [batch, 1, length, past + length]. */
   readonly mask: Tensor;
-  /** int64 [rows]: the feature row that replaces each embedding (any where there is none). */
+  /** Integers [rows]: the feature row that replaces each embedding (any where there is none). */
   readonly imageIndex?: Tensor;
   /** float [rows, 1]: 1 where it does. */
   readonly imageMask?: Tensor;
-  /** int64: the rows `selectRows` keeps; all by default. */
+  /** Integers: the rows `selectRows` keeps; all by default. */
   readonly selected?: Tensor;
   /** Decoding: past keys and values of a layer [1, kv, past, d]; present ones are handed back. */
   readonly cache?: {

@@ -125,7 +125,7 @@ export function split(g: Graph, x: Tensor, sizes: readonly number[], axis: numbe
   );
 }
 
-/** Rows of `table` ([n, …]) at the int64 positions `indices` (any shape). */
+/** Rows of `table` ([n, …]) at the integer positions `indices` (any shape). */
 export function gatherRows(g: Graph, table: Tensor, indices: Tensor): Tensor {
   return g.node('Gather', [table, indices], [...indices.shape, ...table.shape.slice(1)], {
     attributes: { axis: 0 },

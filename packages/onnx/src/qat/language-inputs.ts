@@ -24,7 +24,7 @@ export function languageContext(
     cos: g.input('cos', [batch, length, 1, half]),
     sin: g.input('sin', [batch, length, 1, half]),
     mask: g.input('mask', [batch, 1, length, length]),
-    imageIndex: tiles > 0 ? g.input('image_index', [batch * length], 'int64') : undefined,
+    imageIndex: tiles > 0 ? g.input('image_index', [batch * length], 'int32') : undefined,
     imageMask: tiles > 0 ? g.input('image_mask', [batch * length, 1]) : undefined,
   };
 }
@@ -50,7 +50,7 @@ export function languageFeeds(
   const float = (name: string, data: Float32Array | undefined, dims: readonly number[]) =>
     new ort.Tensor('float32', sized(name, data, dims), dims);
   const int = (name: string, data: BigInt64Array | undefined, dims: readonly number[]) =>
-    new ort.Tensor('int64', sized(name, data, dims), dims);
+    new ort.Tensor('int32', Int32Array.from(sized(name, data, dims), Number), dims);
   sized('positions', inputs.positions, [rows]);
   const { cos, sin } = rotaryTable(inputs.positions, headDim, ropeTheta);
   const rotary = [batch, length, 1, headDim / 2];

@@ -24,7 +24,7 @@ export function lossFeeds(
     padded(sized(name, data, [answers, width]), start * width, n * width);
   sized('selected', inputs.selected, [answers]);
   const feeds = new Map<string, Feed>([
-    ['targets', session.int(padded(sized('targets', inputs.targets, [answers]), start, n), [n])],
+    ['targets', session.indices(padded(sized('targets', inputs.targets, [answers]), start, n), [n])],
     ['weights', session.float(floats('weights', inputs.weights), [n])],
   ]);
   if (loss.kdWeight === 0) return feeds;

@@ -27,7 +27,7 @@ export function emitLosses(
 ): Tensor {
   const [n, vocabulary] = logits.shape as number[];
   const terms: Tensor[] = [];
-  const targets = g.input('targets', [n], 'int64');
+  const targets = g.input('targets', [n], 'int32');
   const ce = crossEntropy(g, logits, targets, g.input('weights', [n]), labelSmoothing);
   g.output('ce', ce);
   if (ceWeight !== 0) terms.push(op.mul(g, ce, ceWeight));

@@ -65,7 +65,7 @@ export function entryStretch(
   trains: (name: string) => boolean,
 ): Stretch {
   return buildStretch(config, shapes, options, trains, (g, ops) => {
-    const ids = g.input('input_ids', [options.batch * options.length], 'int64');
+    const ids = g.input('input_ids', [options.batch * options.length], 'int32');
     const features =
       options.tiles > 0 ? projector(ops, config, visionFeaturesInput(g, config, options)) : undefined;
     return { y: languageEmbed(ops, config, ids, features) };

@@ -28,9 +28,9 @@ export function buildWholeStep(
     parameter: parameters.parameter,
     linearWeight: parameters.linearWeight,
     vision: visionContext(config, options),
-    language: { ...languageContext(g, config, options), selected: g.input('selected', [answers], 'int64') },
+    language: { ...languageContext(g, config, options), selected: g.input('selected', [answers], 'int32') },
   });
-  const ids = g.input('input_ids', [batch * length], 'int64');
+  const ids = g.input('input_ids', [batch * length], 'int32');
   const features = tiles > 0 ? projector(ops, config, visionFeaturesInput(g, config, options)) : undefined;
   const total = emitLosses(g, config, shapes, options.loss, languageModel(ops, config, ids, features));
   const trained = parameters.names.filter(options.trains);
@@ -72,7 +72,7 @@ export class WholeStep implements QatStep {
     for (const [name, feed] of lossFeeds(session, config, shapes, options.loss, inputs, options.answers)) {
       feeds.set(name, feed);
     }
-    feeds.set('selected', session.int(inputs.selected, [options.answers]));
+    feeds.set('selected', session.indices(inputs.selected, [options.answers]));
     feedParameters(feeds, session, shapes, parameters);
     const results = await session.run(feeds, this.outputs);
     const ce = scalar(results, 'ce');

@@ -30,7 +30,7 @@ export class WholeTrunk {
       language: languageContext(g, config, options),
     });
     const rows = options.batch * options.length;
-    const ids = g.input('input_ids', [rows], 'int64');
+    const ids = g.input('input_ids', [rows], 'int32');
     const features =
       options.tiles > 0 ? projector(ops, config, visionFeaturesInput(g, config, options)) : undefined;
     let x = languageEmbed(ops, config, ids, features);

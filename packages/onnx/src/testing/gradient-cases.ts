@@ -1,39 +1,13 @@
-import type { Norm } from '@speedq/model';
 import { gelu, layerNorm, rmsNorm, rotate, scaledAttention, silu } from '../composites.ts';
-import type { Graph, Tensor } from '../graph.ts';
 import { crossEntropy, distillation, logSoftmax } from '../losses.ts';
-import { OnnxOps } from '../onnx-ops.ts';
-import type { OnnxOpsOptions } from '../onnx-ops.ts';
 import * as op from '../primitives.ts';
-import { MASKED, rotaryTable } from '../rotary.ts';
-import { randomNormals, randomSource } from './random.ts';
+import { rotaryTable } from '../rotary.ts';
+import { REALISTIC, SMALL, indices } from './gradient-case.ts';
+import type { GradientCase, Sizes } from './gradient-case.ts';
+import { opsGradientCases } from './ops-gradient-cases.ts';
+import { randomNormals } from './random.ts';
 
-type Kind = 'normal' | 'positive';
-/** A differentiable input: its shape, and where its values must lie. */
-export type Differentiable = readonly [shape: readonly number[], kind?: Kind, scale?: number];
-
-export interface GradientCase {
-  readonly name: string;
-  /** Checked, each, against float64. */
-  readonly inputs: Readonly<Record<string, Differentiable>>;
-  readonly build: (g: Graph, inputs: Record<string, Tensor>) => Tensor;
-}
-
-export function inputValues([shape, kind = 'normal', scale = 1]: Differentiable, seed: number): Float32Array {
-  const count = shape.reduce((product, dim) => product * dim, 1);
-  const normals = randomNormals(count, seed);
-  return normals.map((value) => scale * (kind === 'positive' ? 0.2 + Math.abs(value) : value));
-}
-
-/** Row numbers below `rows`, with many repeats. */
-export function repeatedRows(count: number, rows: number, seed: number): BigInt64Array {
-  const random = randomSource(seed);
-  return BigInt64Array.from({ length: count }, () => BigInt(Math.floor(random() ** 2 * rows)));
-}
-
-const indices = (g: Graph, count: number, rows: number) => g.constant(repeatedRows(count, rows, 5), [count]);
-
-const primitives: GradientCase[] = [
+const primitives = ({ hidden, narrow, rows }: Sizes): GradientCase[] => [
   {
     name: 'Add, broadcast rows and scalars',
     inputs: { a: [[300, 96]], b: [[96]], c: [[300, 1]], d: [[]] },
@@ -89,28 +63,28 @@ const primitives: GradientCase[] = [
   },
   {
     name: 'MatMul',
-    inputs: { a: [[152, 256]], b: [[256, 130]] },
+    inputs: { a: [[rows + 1, hidden]], b: [[hidden, narrow + 3]] },
     build: (g, { a, b }) => op.matmul(g, a, b),
   },
   {
     name: 'MatMul, batched and broadcast',
-    inputs: { a: [[3, 2, 50, 64]], b: [[2, 64, 45]] },
+    inputs: { a: [[3, 2, 50, narrow]], b: [[2, narrow, 45]] },
     build: (g, { a, b }) => op.matmul(g, a, b),
   },
   {
     name: 'Gemm',
-    inputs: { a: [[300, 256]], b: [[256, 96]], bias: [[96]] },
+    inputs: { a: [[rows, hidden]], b: [[hidden, narrow]], bias: [[narrow]] },
     build: (g, { a, b, bias }) => op.gemm(g, a, b, { bias }),
   },
   {
     name: 'Gemm, right operand transposed',
-    inputs: { a: [[300, 256]], b: [[200, 256]], bias: [[200]] },
+    inputs: { a: [[rows, hidden]], b: [[narrow + 5, hidden]], bias: [[narrow + 5]] },
     build: (g, { a, b, bias }) => op.gemm(g, a, b, { bias, transB: true }),
   },
   {
     name: 'Gather with repeats',
     inputs: { table: [[120, 256]] },
-    build: (g, { table }) => op.gatherRows(g, table, indices(g, 2000, 120)),
+    build: (g, { table }, feed) => op.gatherRows(g, table, indices(feed, 2000, 120)),
   },
   {
     name: 'Concat, Split with an unused part',
@@ -128,12 +102,12 @@ const primitives: GradientCase[] = [
   {
     name: 'Where, with broadcast branches',
     inputs: { a: [[300, 96]], b: [[96]] },
-    build: (g, { a, b }) =>
-      op.where(g, op.greaterOrEqual(g, g.constant(randomNormals(28800, 4), [300, 96]), 0.3), a, b),
+    build: (g, { a, b }, feed) =>
+      op.where(g, op.greaterOrEqual(g, feed(randomNormals(28800, 4), [300, 96]), 0.3), a, b),
   },
 ];
 
-const composites: GradientCase[] = [
+const composites = ({ headDim }: Sizes): GradientCase[] => [
   { name: 'gelu', inputs: { x: [[304, 768], 'normal', 2] }, build: (g, { x }) => gelu(g, x) },
   { name: 'silu', inputs: { x: [[304, 640], 'normal', 2] }, build: (g, { x }) => silu(g, x) },
   {
@@ -148,209 +122,43 @@ const composites: GradientCase[] = [
   },
   {
     name: 'scaledAttention',
-    inputs: { q: [[2, 2, 60, 64]], k: [[2, 2, 64, 44]], v: [[2, 2, 44, 64]] },
+    inputs: { q: [[2, 2, 60, headDim]], k: [[2, 2, headDim, 44]], v: [[2, 2, 44, headDim]] },
     build: (g, { q, k, v }) => scaledAttention(g, q, k, v),
   },
   {
     name: 'rotate',
     inputs: { x: [[2, 38, 4, 64]] },
-    build: (g, { x }) => {
+    build: (g, { x }, feed) => {
       const { cos, sin } = rotaryTable(
         Array.from({ length: 76 }, (_, i) => i % 38),
         64,
         1e6,
       );
-      return rotate(g, x, g.constant(cos, [2, 38, 1, 32]), g.constant(sin, [2, 38, 1, 32]));
+      return rotate(g, x, feed(cos, [2, 38, 1, 32]), feed(sin, [2, 38, 1, 32]));
     },
   },
   { name: 'logSoftmax', inputs: { x: [[60, 1536], 'normal', 3] }, build: (g, { x }) => logSoftmax(g, x) },
   {
     name: 'crossEntropy with label smoothing and a row that weighs nothing',
     inputs: { logits: [[60, 1536], 'normal', 3] },
-    build: (g, { logits }) => {
+    build: (g, { logits }, feed) => {
       const weights = Float32Array.from({ length: 60 }, (_, i) => (i === 7 ? 0 : 1 / (i + 1)));
-      return crossEntropy(g, logits, indices(g, 60, 1536), g.constant(weights, [60]), 0.1);
+      return crossEntropy(g, logits, indices(feed, 60, 1536), feed(weights, [60]), 0.1);
     },
   },
   {
     name: 'distillation',
     inputs: { student: [[60, 1536], 'normal', 3] },
-    build: (g, { student }) => {
-      const teacher = g.constant(randomNormals(60 * 1536, 12), [60, 1536]);
+    build: (g, { student }, feed) => {
+      const teacher = feed(randomNormals(60 * 1536, 12), [60, 1536]);
       const weights = Float32Array.from({ length: 60 }, (_, i) => (i === 7 ? 0 : 1 / (i + 1)));
-      return distillation(g, student, teacher, g.constant(weights, [60]), g.scalar(0.3));
+      return distillation(g, student, teacher, feed(weights, [60]), g.scalar(0.3));
     },
   },
 ];
 
-const HIDDEN = 256;
-const TILES = 2;
-const GRID = 6;
-const TOKENS = GRID * GRID + 1;
-const BATCH = 2;
-const LENGTH = 52;
-const HEADS = 4;
-const KV_HEADS = 2;
-const HEAD_DIM = 64;
-
-/** Ops over inputs as parameters; two packed conversations a sequence, and padding at the end. */
-function ops(
-  g: Graph,
-  inputs: Record<string, Tensor>,
-  more: Partial<OnnxOpsOptions['language']> = {},
-): OnnxOps {
-  const { cos, sin } = rotaryTable(
-    Array.from({ length: BATCH * LENGTH }, (_, i) => i % 26),
-    HEAD_DIM,
-    1e6,
-  );
-  const mask = new Float32Array(BATCH * LENGTH * LENGTH).fill(MASKED);
-  for (let row = 0; row < BATCH * LENGTH; row++) {
-    const t = row % LENGTH;
-    for (let u = 0; u <= t; u++) if (u === t || (t < 50 && t >= 26 === u >= 26)) mask[row * LENGTH + u] = 0;
-  }
-  return new OnnxOps(g, {
-    parameter: (name) => inputs[name],
-    vision: { tiles: TILES, tokens: TOKENS },
-    language: {
-      batch: BATCH,
-      length: LENGTH,
-      cos: g.constant(cos, [BATCH, LENGTH, 1, HEAD_DIM / 2]),
-      sin: g.constant(sin, [BATCH, LENGTH, 1, HEAD_DIM / 2]),
-      mask: g.constant(mask, [BATCH, 1, LENGTH, LENGTH]),
-      ...more,
-    },
-  });
+/** Every differentiable operator, composite and method of Ops. `small` is for software adapters. */
+export function gradientCases({ small = false } = {}): GradientCase[] {
+  const sizes = small ? SMALL : REALISTIC;
+  return [...primitives(sizes), ...composites(sizes), ...opsGradientCases(sizes)];
 }
-
-const rms: Norm = { kind: 'rms', weight: 'norm', epsilon: 1e-6 };
-const rows = BATCH * LENGTH;
-
-const methods: GradientCase[] = [
-  {
-    name: 'Ops.patchEmbed',
-    inputs: {
-      pixels: [[TILES, 3, GRID * 14, GRID * 14]],
-      weight: [[128, 3, 14, 14], 'normal', 0.05],
-      bias: [[128]],
-      classToken: [[1, 1, 128]],
-      position: [[1, TOKENS, 128]],
-    },
-    build: (g, inputs) =>
-      ops(g, inputs).patchEmbed(inputs.pixels, {
-        weight: 'weight',
-        bias: 'bias',
-        classToken: 'classToken',
-        position: 'position',
-        patchSize: 14,
-      }),
-  },
-  {
-    name: 'Ops.normLinear, two linears on a layer norm, one with gelu',
-    inputs: {
-      x: [[TILES * TOKENS, HIDDEN]],
-      norm: [[HIDDEN]],
-      shift: [[HIDDEN]],
-      w1: [[96, HIDDEN], 'normal', 0.1],
-      b1: [[96]],
-      w2: [[96, HIDDEN], 'normal', 0.1],
-    },
-    build: (g, inputs) => {
-      const norm: Norm = { kind: 'layer', weight: 'norm', bias: 'shift', epsilon: 1e-6 };
-      const [a, b] = ops(g, inputs).normLinear(inputs.x, norm, [
-        { weight: 'w1', bias: 'b1', activation: 'gelu' },
-        { weight: 'w2' },
-      ]);
-      return op.mul(g, a, b);
-    },
-  },
-  {
-    name: 'Ops.linear with layer scale and residual',
-    inputs: {
-      x: [[TILES * TOKENS, HIDDEN]],
-      w: [[128, HIDDEN], 'normal', 0.1],
-      b: [[128]],
-      scale: [[128]],
-      residual: [[TILES * TOKENS, 128]],
-    },
-    build: (g, inputs) =>
-      ops(g, inputs).linear(
-        inputs.x,
-        { weight: 'w', bias: 'b' },
-        { scale: 'scale', residual: inputs.residual },
-      ),
-  },
-  {
-    name: 'Ops.attention',
-    inputs: {
-      q: [[TILES * TOKENS, HIDDEN]],
-      k: [[TILES * TOKENS, HIDDEN]],
-      v: [[TILES * TOKENS, HIDDEN]],
-    },
-    build: (g, inputs) =>
-      ops(g, inputs).attention(inputs.q, inputs.k, inputs.v, { heads: HEADS, headDim: HEAD_DIM }),
-  },
-  {
-    name: 'Ops.causalAttention, grouped heads, packed conversations',
-    inputs: {
-      q: [[rows, HEADS * HEAD_DIM]],
-      k: [[rows, KV_HEADS * HEAD_DIM]],
-      v: [[rows, KV_HEADS * HEAD_DIM]],
-    },
-    build: (g, inputs) =>
-      ops(g, inputs).causalAttention(inputs.q, inputs.k, inputs.v, {
-        layer: 0,
-        heads: HEADS,
-        keyValueHeads: KV_HEADS,
-        headDim: HEAD_DIM,
-        ropeTheta: 1e6,
-      }),
-  },
-  {
-    name: 'Ops.gatedMlp',
-    inputs: {
-      x: [[rows, HIDDEN]],
-      norm: [[HIDDEN]],
-      gate: [[320, HIDDEN], 'normal', 0.1],
-      up: [[320, HIDDEN], 'normal', 0.1],
-      down: [[HIDDEN, 320], 'normal', 0.1],
-    },
-    build: (g, inputs) =>
-      ops(g, inputs).gatedMlp(inputs.x, rms, {
-        gate: { weight: 'gate' },
-        up: { weight: 'up' },
-        down: { weight: 'down' },
-      }),
-  },
-  {
-    name: 'Ops.pixelUnshuffle',
-    inputs: { x: [[TILES * TOKENS, 64]] },
-    build: (g, inputs) => ops(g, inputs).pixelUnshuffle(inputs.x, { grid: GRID }),
-  },
-  {
-    name: 'Ops.embed with repeated ids',
-    inputs: { table: [[200, HIDDEN]] },
-    build: (g, inputs) => ops(g, inputs).embed(indices(g, 1200, 200), 'table'),
-  },
-  {
-    name: 'Ops.mergeImageFeatures with repeated features',
-    inputs: { embeddings: [[rows, HIDDEN]], features: [[TILES * 9, HIDDEN]] },
-    build: (g, inputs) => {
-      const mask = Float32Array.from({ length: rows }, (_, i) => Number(i % 3 === 0));
-      const placed = { imageIndex: indices(g, rows, TILES * 9), imageMask: g.constant(mask, [rows, 1]) };
-      return ops(g, inputs, placed).mergeImageFeatures(inputs.embeddings, inputs.embeddings, inputs.features);
-    },
-  },
-  {
-    name: 'Ops.selectRows with repeats',
-    inputs: { x: [[rows, HIDDEN]] },
-    build: (g, inputs) => ops(g, inputs, { selected: indices(g, 500, rows) }).selectRows(inputs.x),
-  },
-  {
-    name: 'Ops.norm',
-    inputs: { x: [[rows, HIDDEN]], norm: [[HIDDEN]] },
-    build: (g, inputs) => ops(g, inputs).norm(inputs.x, rms),
-  },
-];
-
-export const GRADIENT_CASES: readonly GradientCase[] = [...primitives, ...composites, ...methods];
