@@ -71,6 +71,6 @@ function mapGroups<T, R>(
   return Object.fromEntries(sorted.map(([name, group]) => [name, value(group)]));
 }
 
-export function mean(values: readonly number[]): number {
+function mean(values: readonly number[]): number {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }

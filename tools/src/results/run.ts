@@ -2,7 +2,7 @@
  * Makes docs/results.md: draws the test, evaluates the float model and every packed variant (quantizing those that
  * are missing), and renders what has been measured so far. What is unchanged is not computed again.
  *
- *     npx tsx tools/src/results/run.ts [--only float|quantized|render] [--workers N] [--count N] [--model DIR]
+ *     npm run results -- [--only float|quantized|render] [--workers N] [--count N] [--model DIR]
  *       [--variant ID]… [--out DIR] [--docs FILE]
  */
 import { writeFile } from 'node:fs/promises';
@@ -25,7 +25,7 @@ const OPTIONS = {
   docs: { type: 'string', hint: 'FILE', default: 'docs/results.md', description: 'page to write' },
 } as const satisfies OptionSpecs;
 
-const RUNNER = 'npx tsx tools/src/results/run.ts';
+const RUNNER = 'npm run results';
 
 async function run(argv: readonly string[]): Promise<void> {
   const options = parseArguments(argv, {}, OPTIONS).options as OptionValues<typeof OPTIONS>;

@@ -9,7 +9,7 @@ import type { OpenModel } from '../open-model.ts';
 
 const pico = new URL('../../../models/pico/tokenizer.json', import.meta.url);
 export const picoTokenizer: Tokenizer = createTokenizer(JSON.parse(readFileSync(pico, 'utf8')));
-export const STOP = picoTokenizer.tokenToId('<|im_end|>')!;
+const STOP = picoTokenizer.tokenToId('<|im_end|>')!;
 const IMAGE = picoTokenizer.tokenToId('<IMG_CONTEXT>')!;
 
 /** What the model says to a prompt; `picture` is the mean pixel of the last picture shown. */
