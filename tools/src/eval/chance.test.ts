@@ -26,13 +26,13 @@ describe('blind chance', () => {
     ).toEqual([1 / 4, 1 / 3, 1 / 2]);
   });
 
-  it('is the most frequent answer among the other rows of the subtype, however it is worded', () => {
+  it('is the most frequent answer among the other rows of the kind, however it is worded', () => {
     const rows = [
-      row('count', 'ordinary', '2'),
-      row('count', 'ordinary', 'There are 2 cats.'),
-      row('count', 'ordinary', '3'),
-      row('count', 'zero', '0'),
-      row('count', 'zero', '0'),
+      row('count', 'letters', '2'),
+      row('count', 'letters', 'There are 2 letters.'),
+      row('count', 'letters', '3'),
+      row('count', 'bars', '4'),
+      row('count', 'bars', '4'),
     ];
     // Without the first row: 2 once, 3 once: a tie. Without the third: 2 twice.
     expect(blind(rows)).toEqual([1 / 2, 1 / 2, 0, 1, 1]);
@@ -45,6 +45,18 @@ describe('blind chance', () => {
     expect(blind([row('colour', 'shape', 'red'), row('colour', 'shape', 'The star is red.')])).toEqual([
       1, 1,
     ]);
+  });
+
+  it('does not know what only the picture shows', () => {
+    const rows = [
+      row('count', 'ordinary', '1'),
+      row('count', 'counting', '1'),
+      row('count', 'ordinary', '1'),
+      row('count', 'zero', '0'),
+      row('count', 'zero', '0'),
+    ];
+    // Three times 1: to an answer 1, two are left, as many as 0s.
+    expect(blind(rows)).toEqual([1 / 2, 1 / 2, 1 / 2, 0, 0]);
   });
 
   it('does not guess an answer that occurs once', () => {

@@ -4,7 +4,7 @@ import { matchRule, normalizeAnswer } from './matching.ts';
 
 /** What a row would score without looking, and without knowing which of the shown things is asked about. */
 export interface Chance {
-  /** Options at random, yes or no at random, or the subtype's most frequent answer. */
+  /** Options at random, yes or no at random, or the most frequent answer to that kind of question. */
   readonly blind: number;
   /** Picking one of the objects, places or bars that are in the picture; absent where that is no strategy. */
   readonly present?: number;
@@ -30,8 +30,16 @@ export function chances(rows: readonly EvaluationRow[]): Chance[] {
   });
 }
 
-function kindOf({ category, subcategory }: EvaluationRow): string {
-  return `${category}\n${subcategory}`;
+/** Subtypes that only the picture tells apart: a guess cannot know that nothing is there to be counted. */
+const SEEN_ONLY: Readonly<Record<string, RegExp>> = {
+  count: /^(zero|ordinary|counting)$/,
+  where: /^of /,
+  at: /^of /,
+  describe: /./,
+};
+
+function kindOf({ category = '', subcategory = '' }: EvaluationRow): string {
+  return SEEN_ONLY[category]?.test(subcategory) ? category : `${category}\n${subcategory}`;
 }
 
 function blindChance(row: EvaluationRow, counts: ReadonlyMap<string, number>): number {
