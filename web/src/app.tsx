@@ -4,6 +4,7 @@ import { Composer } from './components/composer.tsx';
 import { DropTarget } from './components/drop-target.tsx';
 import { Header } from './components/header.tsx';
 import { LoadPanel } from './components/load-panel.tsx';
+import { Notices } from './components/notices.tsx';
 import { TurnView } from './components/turn-view.tsx';
 import { Welcome } from './components/welcome.tsx';
 import { isPico } from './models.ts';
@@ -43,6 +44,7 @@ export function App({ chat, model }: { chat: Chat; model: ModelChoice }) {
     <>
       <Header chat={chat} model={model} />
       <main>
+        <Notices loading={loading} />
         {loading.status !== 'ready' && <LoadPanel loading={loading} onRetry={() => void chat.load()} />}
         {turns.length === 0 && (
           <Welcome

@@ -45,8 +45,16 @@ export function Composer({ chat, onFile }: { chat: Chat; onFile: (file: File) =>
         <div class="attached">
           <img src={picture.url} alt={picture.name} />
           <span>Questions are about this picture.</span>
-          <button type="button" class="quiet" onClick={() => chat.detach()}>
-            Remove picture
+          <button
+            type="button"
+            class="round small"
+            aria-label="Remove picture"
+            title="Remove picture"
+            onClick={() => chat.detach()}
+          >
+            <svg viewBox="0 0 24 24" aria-hidden="true">
+              <path d="M7 7l10 10M17 7L7 17" />
+            </svg>
           </button>
         </div>
       )}
@@ -82,7 +90,7 @@ export function Composer({ chat, onFile }: { chat: Chat; onFile: (file: File) =>
           ref={field}
           rows={1}
           aria-label="Question"
-          placeholder={picture ? 'Ask about the picture' : 'Ask something'}
+          placeholder={picture ? 'Ask about it' : 'Ask something'}
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={onKeyDown}

@@ -6,7 +6,6 @@ import type { ModelChoice } from '../models.ts';
 export function Header({ chat, model }: { chat: Chat; model: ModelChoice }) {
   const { loading, turns } = chat.state;
   const info = loading.status === 'ready' ? loading.info : undefined;
-  const adapter = loading.status === 'loading' ? loading.progress?.adapter : info?.adapter;
   const choices = MODELS.some(({ id }) => id === model.id) ? MODELS : [model, ...MODELS];
   const choose = (id: string): void => {
     const address = new URL(location.href);
@@ -36,18 +35,6 @@ export function Header({ chat, model }: { chat: Chat; model: ModelChoice }) {
           <span>{info.adapter.name}</span>
           <span>{megabytes(info.memoryBytes)} of graphics memory</span>
           <span>{info.keptOffline ? 'works offline' : 'not kept for offline use'}</span>
-        </p>
-      )}
-      {adapter?.isSoftware && (
-        <p class="notice" role="note">
-          No graphics card is used: WebGPU runs in software here. Answers are the same, but opening the model
-          takes a minute and answers come slowly.
-        </p>
-      )}
-      {info && !info.keptOffline && (
-        <p class="notice" role="note">
-          The model could not be kept on this device, perhaps for lack of room: the next visit downloads it
-          again.
         </p>
       )}
     </header>
