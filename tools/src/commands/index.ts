@@ -59,6 +59,11 @@ const entries: readonly CommandEntry[] = [
     load: async () => (await import('./random-model.ts')).randomModel,
   },
   {
+    name: 'bench',
+    summary: 'measure training speed beside what the matrix products alone would take',
+    load: async () => (await import('./bench.ts')).bench,
+  },
+  {
     name: 'serve',
     summary: 'serve the chat app with a packed model on localhost',
     load: async () => (await import('./serve.ts')).serve,

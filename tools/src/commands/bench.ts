@@ -1,0 +1,56 @@
+import { SpeedqError } from '@speedq/format';
+import { availableParallelism } from 'node:os';
+import { benchTrain } from '../bench/train.ts';
+import { defineCommand } from '../cli/command.ts';
+
+export const bench = defineCommand({
+  args: { what: { description: 'train: a quantization-aware step beside the raw matrix products' } },
+  options: {
+    partition: {
+      type: 'string',
+      choices: ['whole', 'block'],
+      default: 'whole',
+      description: 'one graph, or one per decoder layer',
+    },
+    batch: { type: 'integer', min: 1, default: 16, description: 'pictures in a step, a sequence each' },
+    length: { type: 'integer', min: 64, default: 152, description: 'tokens of a sequence' },
+    answers: { type: 'integer', min: 1, default: 30, description: 'supervised tokens of a sequence' },
+    repetitions: { type: 'integer', min: 1, default: 7, description: 'measurements; the median counts' },
+    threads: { type: 'integer', min: 1, description: 'threads (default: all cores)' },
+  },
+  details:
+    'Prints the GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and\n' +
+    'backward) and of onnxruntime alone on the same products, measured in turn.',
+  async run({ args, options, output, progress }) {
+    if (args.what !== 'train') {
+      throw new SpeedqError(
+        'invalid-argument',
+        `bench ${args.what}: expected "train". See speedq bench --help.`,
+      );
+    }
+    const { partition, batch, length, answers, repetitions } = options;
+    const threads = options.threads ?? availableParallelism();
+    const task = progress.start('measuring');
+    task.total = repetitions;
+    const result = await benchTrain({
+      ...{ partition, batch, length, answers, repetitions, threads },
+      onRepetition: (done) => task.update(done),
+    });
+    task.finish('measured');
+    const row = (what: string, milliseconds: number, gflops?: number) => [
+      what,
+      `${milliseconds.toFixed(1)} ms`,
+      gflops === undefined ? '' : `${gflops.toFixed(1)} GFLOP/s`,
+    ];
+    output.table(
+      [
+        row('step', result.stepMilliseconds, result.stepGflops),
+        row('  of it AdamW', result.optimizerMilliseconds),
+        row('Gemm alone', result.gemmMilliseconds, result.gemmGflops),
+      ],
+      [1, 2],
+    );
+    output.print(`ratio ${result.ratio.toFixed(2)} (${threads} threads, partition ${partition})`);
+    return { what: args.what, threads, partition, batch, length, answers, ...result };
+  },
+});
