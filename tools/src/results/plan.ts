@@ -9,7 +9,7 @@ const SHIPPED: Readonly<Record<string, string>> = {
 /** What the quantizer trains on; the pipeline draws the same. */
 const CALIBRATION = 'runs/data/calibration';
 const CALIBRATION_SEED = 20;
-const CALIBRATION_COUNT = 40_000;
+const CALIBRATION_COUNT = 12_000;
 /** Drawn from the contents that training never shows. */
 const TEST_SEED = 2026;
 const SHUFFLE_SEED = 1;
