@@ -117,7 +117,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
   {
     name: 'oracle',
     kind: 'oracle',
-    pictures: 40_000,
+    pictures: 21_000,
     picturesPerStep: 16,
     learningRate: 1e-3,
     warmupSteps: 150,
@@ -164,7 +164,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
   {
     name: 'joint',
     kind: 'joint',
-    pictures: 36_000,
+    pictures: 21_500,
     picturesPerStep: 16,
     learningRate: 7e-4,
     warmupSteps: 150,
