@@ -64,16 +64,18 @@ async function loaded(remembersTurns = false): Promise<Chat> {
   return chat;
 }
 
+const create = vi.spyOn(LanguageModel, 'create');
+
 beforeEach(() => {
   FakeSession.all.length = 0;
-  vi.spyOn(LanguageModel, 'create').mockImplementation(() => Promise.resolve(new FakeSession() as never));
+  create.mockImplementation(() => Promise.resolve(new FakeSession() as never));
 });
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => create.mockReset());
 
 describe('loading', () => {
   it('shows progress, then the session', async () => {
     const seen: string[] = [];
-    vi.mocked(LanguageModel.create).mockImplementation(({ monitor }: LanguageModelCreateOptions) => {
+    create.mockImplementation(({ monitor }: LanguageModelCreateOptions) => {
       const target = new EventTarget();
       monitor?.(target);
       target.dispatchEvent(new DownloadProgressEvent({ loaded: 1, total: 4, source: 'network', adapter }));
@@ -89,7 +91,7 @@ describe('loading', () => {
   });
 
   it('a failure shows its code and can be retried', async () => {
-    vi.mocked(LanguageModel.create).mockRejectedValueOnce(new SpeedqError('network', 'No answer.'));
+    create.mockRejectedValueOnce(new SpeedqError('network', 'No answer.'));
     const chat = await loaded();
     expect(chat.state.loading).toEqual({
       status: 'failed',
