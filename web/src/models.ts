@@ -5,8 +5,8 @@ export interface ModelChoice {
 }
 
 export const MODELS: readonly ModelChoice[] = [
-  { id: 'pico-2bit', label: 'pico, 2 bits a weight' },
-  { id: 'pico-4bit', label: 'pico, 4 bits a weight' },
+  { id: 'pico-2bit', label: 'pico 2-bit' },
+  { id: 'pico-4bit', label: 'pico 4-bit' },
 ];
 
 /** `?model=` names a folder in models/: one of ours, or the one `speedq serve MODEL` offers. */
