@@ -1,13 +1,15 @@
 import ort from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { TeacherForward, createQatStep } from '@speedq/onnx';
+import { TeacherForward, createQatStep, hasWebgpuProvider } from '@speedq/onnx';
 import type { Partition, QatResult, SessionOptions } from '@speedq/onnx';
 import { relativeError } from '../golden/internvl-folder.ts';
 import { STAGE3_LOSS, openStage3, stage3Cases } from '../golden/stage3-case.ts';
-import { hasWebgpuProvider } from './webgpu-provider.ts';
+
+/** Where a GPU is required, its absence must fail, not skip. */
+const required = process.env.REQUIRE_GPU === '1';
 
 /** The stage-3 step on onnxruntime's WebGPU provider, CPU fallback disabled, equals the step on the CPU. */
-describe.skipIf(!(await hasWebgpuProvider()))('stage 3 on WebGPU', () => {
+describe.skipIf(!required && !(await hasWebgpuProvider(ort)))('stage 3 on WebGPU', () => {
   let opened: Awaited<ReturnType<typeof openStage3>>;
   let expected: QatResult;
 

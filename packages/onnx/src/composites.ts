@@ -39,7 +39,7 @@ export function silu(g: Graph, x: Tensor): Tensor {
   const gate = op.sigmoid(g, x);
   const y = op.mul(g, x, gate);
   return withGradient(g, y, [x], (graph, _node, [dy]) => {
-    const slope = op.add(graph, gate, op.mul(graph, y, op.sub(graph, graph.scalar(1), gate)));
+    const slope = op.add(graph, gate, op.sub(graph, y, op.mul(graph, y, gate)));
     return [op.mul(graph, dy!, slope)];
   });
 }

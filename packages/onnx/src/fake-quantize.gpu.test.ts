@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32, fakeQuantizeBilevel, gradientMask } from '@speedq/format';
 import { runFakeQuantize } from './testing/run-fake-quantize.ts';
 import { edgeWeights, randomNormals } from './testing/random.ts';
-import { hasWebgpuProvider } from './testing/webgpu.ts';
+import { hasWebgpuProvider } from './webgpu-provider.ts';
 
-describe.skipIf(!(await hasWebgpuProvider(ort)))('fakeQuantize on WebGPU', () => {
+/** Where a GPU is required, its absence must fail, not skip. */
+const required = process.env.REQUIRE_GPU === '1';
+
+describe.skipIf(!required && !(await hasWebgpuProvider(ort)))('fakeQuantize on WebGPU', () => {
   describe.each([BILEVEL_2BIT_G16, BILEVEL_4BIT_G32])('$bits bits', (scheme) => {
     const shape = [scheme.scaleGroupSize * 2, scheme.groupSize * 4] as const;
     const weights = {

@@ -30,3 +30,4 @@ export type {
   TrunkOptions,
 } from './qat/options.ts';
 export { VisionForward, type VisionForwardOptions } from './vision-forward.ts';
+export { hasWebgpuProvider } from './webgpu-provider.ts';

@@ -23,13 +23,13 @@ export function workOperations(work: readonly LinearWork[]): number {
 /** Exactly the matrix products of some work and nothing else, as onnxruntime's Gemm does them. */
 export class GemmRun {
   private constructor(
-    private readonly sessions: readonly { readonly run: () => Promise<void>; readonly count: number }[],
-    private readonly release_: () => Promise<void>,
+    private readonly runs: readonly { readonly run: () => Promise<unknown>; readonly count: number }[],
+    private readonly sessions: readonly Session[],
   ) {}
 
   static async create(ort: OrtModule, work: readonly LinearWork[], threads: number): Promise<GemmRun> {
-    const opened: Session[] = [];
-    const sessions = [];
+    const sessions: Session[] = [];
+    const runs = [];
     for (const { rows, inputs, out, count, products } of work) {
       const g = new Graph();
       const x = g.input('x', [rows, inputs]);
@@ -42,7 +42,7 @@ export class GemmRun {
       };
       for (const name of products) g.output(name, result[name]());
       const session = await Session.create(ort, g.build(), { threads });
-      opened.push(session);
+      sessions.push(session);
       const shapes: Record<string, [number, number]> = {
         x: [rows, inputs],
         w: [out, inputs],
@@ -57,18 +57,16 @@ export class GemmRun {
       };
       const feeds = new Map(['x', 'w', 'dy'].map(tensor));
       const outputs = new Map(products.map(tensor));
-      sessions.push({ count, run: async () => void (await session.run(feeds, outputs)) });
+      runs.push({ count, run: () => session.run(feeds, outputs) });
     }
-    return new GemmRun(sessions, async () => {
-      for (const session of opened) await session.release();
-    });
+    return new GemmRun(runs, sessions);
   }
 
   async run(): Promise<void> {
-    for (const { run, count } of this.sessions) for (let i = 0; i < count; i++) await run();
+    for (const { run, count } of this.runs) for (let i = 0; i < count; i++) await run();
   }
 
-  release(): Promise<void> {
-    return this.release_();
+  async release(): Promise<void> {
+    for (const session of this.sessions) await session.release();
   }
 }

@@ -46,7 +46,9 @@ export interface TrainBenchResult {
  */
 export async function benchTrain(options: TrainBenchOptions): Promise<TrainBenchResult> {
   const { batch, length, threads, partition, repetitions, onRepetition } = options;
-  const config = parseConfig(picoConfig({ vocabulary: VOCABULARY, imageContext: 3, messageEnd: 2, endOfText: 1 }));
+  const config = parseConfig(
+    picoConfig({ vocabulary: VOCABULARY, imageContext: 3, messageEnd: 2, endOfText: 1 }),
+  );
   const answers = batch * options.answers;
   const trains = (name: string) => !name.startsWith('vision_tower.') && name !== EMBEDDING && name !== HEAD;
   const step = await createQatStep(ort, config, {

@@ -16,7 +16,7 @@ import type { QatInputs, QatResult, QatStep, QatStepOptions } from './options.ts
 import { gradientName } from './trunk-graphs.ts';
 
 /** Forward, loss and backward as one graph, and the names of the parameters it differentiates. */
-export function buildWholeStep(
+function buildWholeStep(
   config: InternVLConfig,
   shapes: ParameterShapes,
   options: QatStepOptions,

@@ -187,7 +187,7 @@ function joined(parts: readonly Array64[], axis: number): Array64 {
 }
 
 /** erf by its Taylor series, and by the continued fraction of erfc where that converges faster. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const a = Math.abs(x);
   if (a < 2.5) {
     let term = a;
