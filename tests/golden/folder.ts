@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 const repositoryRoot = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 
 /** The folder of reference outputs: `GOLDENS`, relative to the repository root, or `tests/goldens`. */
-export const goldensFolder = resolve(repositoryRoot, process.env.GOLDENS ?? 'tests/goldens');
+const goldensFolder = resolve(repositoryRoot, process.env.GOLDENS ?? 'tests/goldens');
 
 /** Path inside the goldens folder. */
 export function goldenPath(...parts: string[]): string {
