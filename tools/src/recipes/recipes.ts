@@ -23,8 +23,8 @@ const twoBit: Recipe = {
     modules: {},
   },
   stage1: {
-    iterations: 1000,
-    batchSize: 16,
+    iterations: 300,
+    batchSize: 8,
     learningRate: 1e-3,
     lambda: 0.01,
     betaStart: 20,
@@ -43,7 +43,7 @@ const twoBit: Recipe = {
     objective: 'features',
   },
   stage3: {
-    steps: 1000,
+    steps: 500,
     batchSize: 16,
     learningRate: 3e-4,
     beta1: 0.9,
@@ -72,8 +72,8 @@ const fourBit: Recipe = {
   ...twoBit,
   name: '4bit',
   schemes: { ...twoBit.schemes, vision: '4bit-g32', language: '4bit-g32' },
-  stage1: { ...twoBit.stage1, iterations: 500 },
-  stage3: { ...twoBit.stage3, steps: 500, learningRate: 1e-4 },
+  stage1: { ...twoBit.stage1, iterations: 150 },
+  stage3: { ...twoBit.stage3, steps: 250, learningRate: 1e-4 },
 };
 
 /** Scale groups of 16 rows: for models whose row counts are no multiples of 128. */
