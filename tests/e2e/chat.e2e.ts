@@ -54,7 +54,7 @@ describe('the chat page', () => {
     expect(await chat.answer(0)).toMatch(/4|four/i);
     expect(await chat.ask('Is there a pig?')).toMatch(/yes/i);
     expect(await chat.ask('Is there a dog?')).toMatch(/no/i);
-    await expect(chat.page.getByText(/tokens\/s · first token after/).count()).resolves.toBeGreaterThan(0);
+    await expect(chat.page.getByText(/first token after/).count()).resolves.toBeGreaterThan(0);
   });
 
   it('answers without a picture', async () => {
