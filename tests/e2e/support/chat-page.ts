@@ -18,6 +18,8 @@ export class ChatPage {
   }
 
   async choosePicture(file: string | { name: string; mimeType: string; buffer: Buffer }): Promise<void> {
+    // The note below would be there already from an earlier picture.
+    if (await this.page.getByRole('button', { name: 'Remove picture' }).isVisible()) await this.removePicture();
     await this.page.getByLabel('Picture file').setInputFiles(file);
     await this.page.getByText('Questions are about this picture.').waitFor();
   }
