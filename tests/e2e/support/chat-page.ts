@@ -19,7 +19,8 @@ export class ChatPage {
 
   async choosePicture(file: string | { name: string; mimeType: string; buffer: Buffer }): Promise<void> {
     // The note below would be there already from an earlier picture.
-    if (await this.page.getByRole('button', { name: 'Remove picture' }).isVisible()) await this.removePicture();
+    if (await this.page.getByRole('button', { name: 'Remove picture' }).isVisible())
+      await this.removePicture();
     await this.page.getByLabel('Picture file').setInputFiles(file);
     await this.page.getByText('Questions are about this picture.').waitFor();
   }
