@@ -27,6 +27,7 @@ export function startAppServer(): Promise<AppServer> {
         url,
         kill: () =>
           new Promise((ended) => {
+            if (child.exitCode !== null || child.signalCode !== null) return ended();
             child.once('exit', () => ended());
             child.kill('SIGKILL');
           }),
