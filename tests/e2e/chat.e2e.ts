@@ -62,6 +62,13 @@ describe('the chat page', () => {
     expect(await chat.ask('What colour is a lemon usually?')).toMatch(/yellow/i);
   });
 
+  it('a question asked while a new picture is being read is about the new picture', async () => {
+    await chat.choosePicture(sample('farm.png'));
+    await chat.page.getByLabel('Picture file').setInputFiles(sample('fox.png'));
+    await chat.ask('Is there a fox in the picture?');
+    await expect(chat.turns().last().getByRole('img').getAttribute('alt')).resolves.toBe('fox.png');
+  });
+
   it('stops an answer on Escape and answers the next question', async () => {
     const { page } = chat;
     await chat.choosePicture(sample('farm.png'));

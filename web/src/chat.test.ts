@@ -159,6 +159,15 @@ describe('pictures', () => {
     expect(chat.state.pictureProblem).toBeUndefined();
   });
 
+  it('a question asked while a picture is being read is about that picture', async () => {
+    const chat = await loaded(false);
+    await chat.attach(new Blob(['cat']), 'cat.png');
+    const attached = chat.attach(new Blob(['dog']), 'dog.png');
+    await chat.ask('which?');
+    expect(await attached).toBe(true);
+    expect(chat.state.turns[0].picture?.name).toBe('dog.png');
+  });
+
   it('without memory every question brings its picture to a session of its own', async () => {
     const chat = await loaded(false);
     await chat.attach(new Blob(['cat']), 'cat.png');

@@ -76,6 +76,8 @@ export class Chat {
   private base: LanguageModel | undefined;
   private conversation: { session: LanguageModel; picture: AttachedPicture | undefined } | undefined;
   private answering: AbortController | undefined;
+  /** Settles once every picture chosen so far was read or refused. */
+  private readingPictures: Promise<unknown> = Promise.resolve();
   private nextTurn = 1;
 
   constructor(options: ChatOptions) {
@@ -102,7 +104,14 @@ export class Chat {
   }
 
   /** Makes a picture the one that questions are about, if the model can read it. */
-  async attach(blob: Blob, name: string): Promise<boolean> {
+  attach(blob: Blob, name: string): Promise<boolean> {
+    // One after another: the one chosen last is the one that stays.
+    const attached = this.readingPictures.then(() => this.readAndAttach(blob, name));
+    this.readingPictures = attached;
+    return attached;
+  }
+
+  private async readAndAttach(blob: Blob, name: string): Promise<boolean> {
     this.update({ pictureProblem: undefined, checkingPicture: true });
     try {
       // Reading it is the test that counts: the same code will read it for the answer.
@@ -128,9 +137,11 @@ export class Chat {
   /** Asks about the attached picture, or without one. Does nothing while an answer is coming. */
   async ask(question: string): Promise<void> {
     if (!this.base || this.answering || question.trim() === '') return;
-    const { picture } = this.state;
     const answering = new AbortController();
     this.answering = answering;
+    // A picture still being read is the one the question is about.
+    await this.readingPictures;
+    const { picture } = this.state;
     const id = this.nextTurn++;
     const turn: Turn = { id, question: question.trim(), picture, answer: '', status: 'waiting' };
     this.update({ turns: [...this.state.turns, turn], pictureProblem: undefined });
