@@ -29,6 +29,7 @@ export function createCodec(
       return placePictures(Uint32Array.from(ids), messages, imageContext, tokensPerTile);
     },
     createDecoder: () => createStreamDecoder(tokenizer),
+    tokenText: (id) => tokenizer.decode([id]),
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Conversation } from './conversation.ts';
 import { ChatEngine } from './engine.ts';
-import type { ResponseStats, RespondOptions } from './engine.ts';
+import type { ResponseStats, RespondOptions, TextLogProbs } from './engine.ts';
 import type { ChatMessage, Picture } from './prompt.ts';
 import { FakeModel, fakeCodec, TOKENS_PER_TILE } from './testing/fake-model.ts';
 
@@ -28,8 +28,13 @@ async function ask(
 }
 
 /** The same questions asked of an engine that has cached nothing: what every answer must equal. */
-async function fresh(messages: readonly ChatMessage[], message: ChatMessage): Promise<string> {
-  return (await ask(new Conversation(new ChatEngine(new FakeModel(), fakeCodec), messages), message)).text;
+async function fresh(
+  messages: readonly ChatMessage[],
+  message: ChatMessage,
+  answerLength?: number,
+): Promise<string> {
+  const engine = new ChatEngine(new FakeModel({ answerLength }), fakeCodec);
+  return (await ask(new Conversation(engine, messages), message)).text;
 }
 
 const assistant = (text: string): ChatMessage => ({ role: 'assistant', parts: [{ type: 'text', text }] });
@@ -127,5 +132,53 @@ describe('ChatEngine', () => {
     expect(() => conversation.append([say('ABCDEFGHIJKLMNOPQRSTUVWXYZ')])).toThrow(/24/);
     expect(model.prefilled).toBe(0);
     expect(conversation.contextUsage).toBe(6);
+  });
+
+  it('a stop string ends the answer before it, wherever tokens end, and the next turn is right', async () => {
+    const model = new FakeModel({ answerLength: 20 });
+    const conversation = new Conversation(new ChatEngine(model, fakeCodec));
+    const whole = await fresh([], say('LONG'), 20);
+    const stop = whole.slice(7, 10);
+    const pieces: string[] = [];
+    let stats!: ResponseStats;
+    for await (const piece of conversation.respond([say('LONG')], {
+      stop: [stop],
+      onStats: (s) => (stats = s),
+    })) {
+      pieces.push(piece);
+    }
+    const text = whole.slice(0, whole.indexOf(stop));
+    expect(pieces.join('')).toBe(text);
+    expect(pieces.every((piece) => piece !== '')).toBe(true);
+    expect(stats.finishReason).toBe('stop');
+    expect(model.cache.length).toBeLessThanOrEqual(stats.promptTokens + text.length + stop.length);
+    const next = await ask(conversation, say('WHY'));
+    expect(next.text).toBe(await fresh([say('LONG'), assistant(text)], say('WHY'), 20));
+  });
+
+  it('a caller that stops reading leaves a cache that later answers can trust', async () => {
+    const engine = new ChatEngine(new FakeModel({ answerLength: 20 }), fakeCodec);
+    for await (const piece of new Conversation(engine).respond([say('LONG')])) if (piece !== '') break;
+    expect((await ask(new Conversation(engine), say('LONG'))).text).toBe(await fresh([], say('LONG'), 20));
+  });
+
+  it('an empty stop string is refused before anything is computed', async () => {
+    const model = new FakeModel();
+    const conversation = new Conversation(new ChatEngine(model, fakeCodec));
+    await expect(ask(conversation, say('A'), { stop: [''] })).rejects.toMatchObject({
+      code: 'invalid-argument',
+    });
+    expect(model.prefilled).toBe(0);
+  });
+
+  it('log-probabilities come with the text of their tokens', async () => {
+    const conversation = new Conversation(new ChatEngine(new FakeModel(), fakeCodec));
+    const tokens: TextLogProbs[] = [];
+    const { text, stats } = await ask(conversation, say('HI'), {
+      logProbs: { count: 1, onToken: (token) => tokens.push(token) },
+    });
+    expect(tokens.map((token) => token.text).join('')).toBe(text);
+    expect(tokens.map((token) => token.top[0].text).join('')).toBe(text);
+    expect(stats.finishReason).toBe('stop');
   });
 });

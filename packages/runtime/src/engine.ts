@@ -1,9 +1,12 @@
 import { SpeedqError } from '@speedq/format';
+import type { TokenConstraint } from './constraint/token-constraint.ts';
 import { contextExceeded, generate } from './generate.ts';
-import type { GenerationModel } from './generate.ts';
+import type { FinishReason, GenerationModel } from './generate.ts';
+import type { TokenLogProbs } from './log-probs.ts';
 import { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
 import type { ChatMessage, EncodedPrompt, Picture } from './prompt.ts';
 import type { Sampling } from './sample.ts';
+import { checkStopStrings, createStopFilter } from './stop-strings.ts';
 
 /** A loaded model: what `WebGPUModel` offers. F is its handle for image features. */
 export interface EngineModel<F extends ImageFeaturesHandle> extends GenerationModel<F> {
@@ -23,15 +26,29 @@ export interface ChatCodec {
   encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt;
   /** Special tokens give nothing; bytes of unfinished characters are held back. */
   createDecoder(): { push(id: number): string; finish(): string };
+  /** One token by itself; U+FFFD for bytes that are no whole character. */
+  tokenText(id: number): string;
   readonly stopTokens: ReadonlySet<number>;
 }
 
 export interface RespondOptions {
   readonly maxNewTokens?: number;
   readonly sampling?: Sampling;
+  /** The answer ends before the first of these; no part of one is ever yielded. */
+  readonly stop?: readonly string[];
+  readonly constraint?: TokenConstraint;
+  /** Called for each token before its text is yielded. */
+  readonly logProbs?: { readonly count: number; readonly onToken: (token: TextLogProbs) => void };
   readonly signal?: AbortSignal;
   /** Called once at the end, also when stopped early. */
   readonly onStats?: (stats: ResponseStats) => void;
+}
+
+/** TokenLogProbs with the texts of the tokens. */
+export interface TextLogProbs {
+  readonly text: string;
+  readonly logProb: number;
+  readonly top: readonly { readonly text: string; readonly logProb: number }[];
 }
 
 export interface ResponseStats {
@@ -39,6 +56,8 @@ export interface ResponseStats {
   /** Of those, tokens that were in the KV cache already. */
   readonly reusedTokens: number;
   readonly newTokens: number;
+  /** Undefined when aborted or failed. */
+  readonly finishReason: FinishReason | undefined;
   /** Until the first token, pictures included. */
   readonly prefillSeconds: number;
   /** From the first token to the last. */
@@ -102,9 +121,10 @@ export class ChatEngine {
 
   private async *answer(
     prompt: EncodedPrompt,
-    { maxNewTokens, sampling, signal, onStats }: RespondOptions,
+    { maxNewTokens, sampling, stop = [], constraint, logProbs, signal, onStats }: RespondOptions,
   ): AsyncGenerator<string, void, void> {
     signal?.throwIfAborted();
+    checkStopStrings(stop);
     this.checkFits(prompt.ids.length);
     const start = performance.now();
     const reused = reusablePrefix(this.cached, prompt);
@@ -114,25 +134,42 @@ export class ChatEngine {
     const rest = promptAfter(prompt, reused);
     const answer: number[] = [];
     let first = start;
+    let finishReason: FinishReason | undefined;
     const decoder = this.codec.createDecoder();
+    const filter = createStopFilter(stop);
+    let tokens: AsyncGenerator<number, FinishReason, void> | undefined;
     try {
       const images: ImageFeaturesHandle[] = [];
       for (const { picture } of rest.images) images.push(await this.encodePicture(picture, signal));
-      const tokens = generate(this.model, rest.ids, images, {
+      tokens = generate(this.model, rest.ids, images, {
         maxNewTokens,
         sampling,
+        history: prompt.ids,
+        constraint,
+        logProbs: logProbs && {
+          count: logProbs.count,
+          onToken: (token) => logProbs.onToken(this.withTexts(token)),
+        },
         signal,
         stopTokens: this.codec.stopTokens,
       });
-      for await (const id of tokens) {
+      while (finishReason === undefined) {
+        const next = await tokens.next();
         if (answer.length === 0) first = performance.now();
-        answer.push(id);
-        const text = decoder.push(id);
+        if (next.done) {
+          finishReason = next.value;
+          break;
+        }
+        answer.push(next.value);
+        const text = filter.push(decoder.push(next.value));
+        if (filter.stopped) finishReason = 'stop';
         if (text !== '') yield text;
       }
-      const text = decoder.finish();
+      const text = filter.push(decoder.finish()) + filter.finish();
       if (text !== '') yield text;
     } finally {
+      // Whoever ends the loop early, a stop string or the caller: the cache must be put in order.
+      await tokens?.return('stop');
       this.forgetOldPictures();
       this.cached = promptBefore(
         { ids: concat(prompt.ids, answer), images: prompt.images },
@@ -143,10 +180,20 @@ export class ChatEngine {
         promptTokens: prompt.ids.length,
         reusedTokens: reused,
         newTokens: answer.length,
+        finishReason,
         prefillSeconds: ((answer.length > 0 ? first : end) - start) / 1000,
         decodeSeconds: answer.length > 0 ? (end - first) / 1000 : 0,
       });
     }
+  }
+
+  private withTexts({ id, logProb, top }: TokenLogProbs): TextLogProbs {
+    const text = (token: number): string => this.codec.tokenText(token);
+    return {
+      text: text(id),
+      logProb,
+      top: top.map((token) => ({ text: text(token.id), logProb: token.logProb })),
+    };
   }
 
   private async encodePicture(

@@ -1,5 +1,9 @@
 import { SpeedqError } from '@speedq/format';
-import { sampleToken } from './sample.ts';
+import { applyConstraint } from './constraint/token-constraint.ts';
+import type { TokenConstraint } from './constraint/token-constraint.ts';
+import { tokenLogProbs } from './log-probs.ts';
+import type { TokenLogProbs } from './log-probs.ts';
+import { argmax, isGreedy, penalizeRepetition, sampleToken } from './sample.ts';
 import type { Sampling } from './sample.ts';
 
 /** What the loop needs of a model; `WebGPUModel` of @speedq/kernels is one, tests bring others. */
@@ -23,8 +27,16 @@ export interface GenerateOptions {
   readonly stopTokens: ReadonlySet<number>;
   /** Absent: greedy. */
   readonly sampling?: Sampling;
+  /** What a repetition penalty looks at besides the answer: the whole prompt. Default: `ids`. */
+  readonly history?: Iterable<number>;
+  readonly constraint?: TokenConstraint;
+  /** Called before each token is yielded. */
+  readonly logProbs?: { readonly count: number; readonly onToken: (token: TokenLogProbs) => void };
   readonly signal?: AbortSignal;
 }
+
+/** 'stop': the model or a constraint ended the answer; 'length': `maxNewTokens` or the context did. */
+export type FinishReason = 'stop' | 'length';
 
 const DEFAULT_MAX_NEW_TOKENS = 1024;
 
@@ -36,29 +48,46 @@ const LONGEST_BURST = 16;
  * Yields answer ids until a stop token (not yielded), `maxNewTokens` or the end of the context. The
  * model's cache must hold what precedes `ids`. Afterwards, also when the caller stops early or aborts,
  * the cache holds `ids` and the yielded tokens, except that the last yielded one may be missing.
+ * Nothing is yielded after an abort.
  *
- * @throws {SpeedqError} `context-exceeded` when `ids` leave no room for an answer.
+ * @throws {SpeedqError} `context-exceeded` when `ids` leave no room for an answer; `unsupported` when a
+ * constraint leaves no token.
  * @throws the signal's reason when aborted.
  */
 export async function* generate<F>(
   model: GenerationModel<F>,
   ids: Uint32Array,
   images: readonly F[],
-  { maxNewTokens = DEFAULT_MAX_NEW_TOKENS, stopTokens, sampling, signal }: GenerateOptions,
-): AsyncGenerator<number, void, void> {
+  options: GenerateOptions,
+): AsyncGenerator<number, FinishReason, void> {
+  const {
+    maxNewTokens = DEFAULT_MAX_NEW_TOKENS,
+    stopTokens,
+    sampling,
+    constraint,
+    logProbs,
+    signal,
+  } = options;
   signal?.throwIfAborted();
   const start = model.length + ids.length;
   if (start >= model.maxContext) throw contextExceeded(start, model.maxContext);
   const limit = Math.min(maxNewTokens, model.maxContext - start);
+  const onGPU = isGreedy(sampling) && constraint === undefined && logProbs === undefined;
   let yielded = 0;
   try {
     const greedy = await model.prefill(ids, images, signal);
-    const tokens = sampling ? sampled(model, sampling, signal) : greedyTokens(model, greedy, limit, signal);
+    const tokens = onGPU
+      ? greedyTokens(model, greedy, limit, signal)
+      : chosenTokens(model, { ...options, history: options.history ?? ids });
     for await (const token of tokens) {
-      if (yielded === limit || stopTokens.has(token)) return;
+      if (stopTokens.has(token)) return 'stop';
+      if (yielded === limit) return 'length';
+      signal?.throwIfAborted();
       yielded++;
       yield token;
+      if (yielded === limit) return 'length';
     }
+    return 'length';
   } finally {
     // A burst may have run past the last token that was wanted.
     if (model.length > start + yielded) model.truncate(start + yielded);
@@ -90,14 +119,26 @@ function nextBurst(burst: number, millisecondsPerToken: number): number {
   return Math.max(1, Math.min(wanted, burst * 2, LONGEST_BURST));
 }
 
-async function* sampled<F>(
+/** Tokens that the CPU chooses from the logits. */
+async function* chosenTokens<F>(
   model: GenerationModel<F>,
-  sampling: Sampling,
-  signal: AbortSignal | undefined,
+  { sampling, constraint, logProbs, history = [], stopTokens, signal }: GenerateOptions,
 ): AsyncGenerator<number, void, void> {
+  const penalty = sampling?.repetitionPenalty ?? 1;
+  const seen = new Set(penalty === 1 ? [] : history);
   for (;;) {
     signal?.throwIfAborted();
-    const token = sampleToken(await model.readLogits(), sampling);
+    const logits = await model.readLogits();
+    // Engines may hand out the array they keep.
+    const scores = logits.slice();
+    if (penalty !== 1) penalizeRepetition(scores, seen, penalty);
+    if (constraint && applyConstraint(scores, constraint, stopTokens) === 0) throw deadEnd();
+    const token = sampling ? sampleToken(scores, sampling) : argmax(scores);
+    if (!stopTokens.has(token)) {
+      logProbs?.onToken(tokenLogProbs(logits, token, logProbs.count));
+      constraint?.accept(token);
+      if (penalty !== 1) seen.add(token);
+    }
     yield token;
     if (model.length >= model.maxContext) return;
     await model.prefill(Uint32Array.of(token), [], signal);
@@ -109,5 +150,12 @@ export function contextExceeded(tokens: number, maxContext: number): SpeedqError
     'context-exceeded',
     `The conversation is ${tokens} tokens long, and this model was opened with room for ${maxContext} ` +
       `including the answer. Start a new conversation, shorten the text or use fewer or smaller pictures.`,
+  );
+}
+
+function deadEnd(): SpeedqError {
+  return new SpeedqError(
+    'unsupported',
+    "The constraint leaves no token of this model's vocabulary that could come next. Loosen the constraint.",
   );
 }

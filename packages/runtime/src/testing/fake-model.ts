@@ -121,4 +121,5 @@ export const fakeCodec: ChatCodec = {
     push: (id) => String.fromCharCode(id - 16 + 'A'.charCodeAt(0)),
     finish: () => '',
   }),
+  tokenText: (id) => String.fromCharCode(id - 16 + 'A'.charCodeAt(0)),
 };
