@@ -23,12 +23,27 @@ export type { OpenEngineOptions } from './open-engine.ts';
 export type { ModelFiles } from './model-files.ts';
 export { packedWeights } from './packed-weights.ts';
 export { ChatEngine } from './engine.ts';
-export type { ChatCodec, EngineModel, ImageFeaturesHandle, ResponseStats, RespondOptions } from './engine.ts';
+export type {
+  ChatCodec,
+  EngineModel,
+  ImageFeaturesHandle,
+  ResponseStats,
+  RespondOptions,
+  TextLogProbs,
+} from './engine.ts';
 export { Conversation } from './conversation.ts';
+export type { ContextOverflow, ConversationOptions } from './conversation.ts';
 export { createCodec } from './codec.ts';
 export { generate } from './generate.ts';
-export type { GenerateOptions, GenerationModel } from './generate.ts';
+export type { FinishReason, GenerateOptions, GenerationModel } from './generate.ts';
+export type { TokenConstraint } from './constraint/token-constraint.ts';
 export { checkSampling, sampleToken } from './sample.ts';
 export type { Sampling } from './sample.ts';
 export { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
 export type { ChatMessage, ChatPart, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';
+
+// Models kept on this device: for pages that list, verify, import and delete them.
+export { opfsStorage } from './storage.ts';
+export type { ModelStorage } from './storage.ts';
+export { isKept, loadedFiles, openModelFiles } from './model-files.ts';
+export { chooseGrid } from '@speedq/processor';
