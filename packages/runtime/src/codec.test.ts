@@ -53,6 +53,28 @@ describe('createCodec', () => {
     }
   });
 
+  it('a video is a numbered picture for each frame, before the question', () => {
+    const frames = [picture(1), picture(1)];
+    const { ids, images } = codec.encode(
+      [
+        {
+          role: 'user',
+          parts: [
+            { type: 'text', text: 'What?' },
+            { type: 'video', frames },
+          ],
+        },
+      ],
+      false,
+    );
+    const frame = `<img>${'<IMG_CONTEXT>'.repeat(3)}</img>\n`;
+    expect(text(ids)).toBe(`<|im_start|>user\nFrame-1: ${frame}Frame-2: ${frame}What?<|im_end|>\n`);
+    expect(images.map((image) => image.picture)).toEqual(frames);
+    for (const { start, length } of images) {
+      expect([...ids.subarray(start, start + length)]).toEqual(Array(3).fill(id('<IMG_CONTEXT>')));
+    }
+  });
+
   it('the conversation with its answer begins with the prompt that asked for it', () => {
     const question: ChatMessage = { role: 'user', parts: [{ type: 'text', text: 'What is there?' }] };
     const answer: ChatMessage = { role: 'assistant', parts: [{ type: 'text', text: 'A cat' }] };

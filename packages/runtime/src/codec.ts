@@ -7,13 +7,13 @@ import {
   renderTrainingSample,
   userContent,
 } from '@speedq/processor';
-import type { ChatMessage as TemplateMessage, Tokenizer } from '@speedq/processor';
+import type { ChatMessage as TemplateMessage, ContentPart, Tokenizer } from '@speedq/processor';
 import type { ChatCodec } from './engine.ts';
-import type { ChatMessage, EncodedPrompt, PlacedPicture } from './prompt.ts';
+import type { ChatMessage, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';
 
 /**
- * The template and tokenizer of a packed model. Pictures stand at the start of their message, whatever
- * the order of its parts: that is how the models were trained.
+ * The template and tokenizer of a packed model. Videos, then pictures stand at the start of their message,
+ * whatever the order of its parts: that is how the models were trained.
  */
 export function createCodec(
   { prompt, stopTokenIds, tokensPerTile }: Pick<PackedManifest, 'prompt' | 'stopTokenIds' | 'tokensPerTile'>,
@@ -36,14 +36,32 @@ export function createCodec(
 function toTemplate({ role, parts }: ChatMessage): TemplateMessage {
   const text = parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
   const tiles = parts.flatMap((part) => (part.type === 'image' ? [part.picture.tiles] : []));
-  if (role === 'user') return { role, content: userContent(text, tiles) };
-  if (tiles.length > 0) {
+  const frames = parts.flatMap((part) => (part.type === 'video' ? part.frames : []));
+  if (role === 'user') return { role, content: [...videoContent(frames), ...userContent(text, tiles)] };
+  if (tiles.length + frames.length > 0) {
     throw new SpeedqError(
       'invalid-argument',
-      `Only messages of the user can hold pictures; one of role '${role}' holds ${tiles.length}.`,
+      `Only messages of the user can hold pictures; one of role '${role}' holds ${tiles.length + frames.length}.`,
     );
   }
   return { role, content: text };
+}
+
+/** As the models were trained: each frame a picture of its own on a line that counts it. */
+function videoContent(frames: readonly Picture[]): ContentPart[] {
+  return frames.flatMap(({ tiles }, index): ContentPart[] => [
+    { type: 'text', text: `Frame-${index + 1}: ` },
+    { type: 'image', tiles },
+    { type: 'text', text: '\n' },
+  ]);
+}
+
+/** The pictures of a message in the order in which `toTemplate` places them. */
+function picturesOf({ parts }: ChatMessage): Picture[] {
+  return [
+    ...parts.flatMap((part) => (part.type === 'video' ? part.frames : [])),
+    ...parts.flatMap((part) => (part.type === 'image' ? [part.picture] : [])),
+  ];
 }
 
 /** Runs of placeholders, in order, are the pictures, in order: text never makes a placeholder. */
@@ -55,14 +73,12 @@ function placePictures(
 ): EncodedPrompt {
   const images: PlacedPicture[] = [];
   let at = 0;
-  for (const { parts } of messages) {
-    for (const part of parts) {
-      if (part.type !== 'image' || imageContext === undefined) continue;
-      const start = ids.indexOf(imageContext, at);
-      const length = part.picture.tiles * tokensPerTile;
-      images.push({ picture: part.picture, start, length });
-      at = start + length;
-    }
+  for (const picture of messages.flatMap(picturesOf)) {
+    if (imageContext === undefined) break;
+    const start = ids.indexOf(imageContext, at);
+    const length = picture.tiles * tokensPerTile;
+    images.push({ picture, start, length });
+    at = start + length;
   }
   return { ids, images };
 }

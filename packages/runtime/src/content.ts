@@ -39,8 +39,13 @@ async function toWirePart(part: LanguageModelContent): Promise<WirePart> {
       return { type: 'text', text: part.value };
     case 'image':
       return { type: 'image', image: await toWireImage(part.value) };
+    case 'video':
+      if (!Array.isArray(part.value) || part.value.length === 0) {
+        throw invalid("a video part's value", 'a list of at least one picture', part.value);
+      }
+      return { type: 'video', frames: await Promise.all((part.value as ImageValue[]).map(toWireImage)) };
     default:
-      throw invalid("a part's type", "'text' or 'image'", (part as { type: unknown }).type);
+      throw invalid("a part's type", "'text', 'image' or 'video'", (part as { type: unknown }).type);
   }
 }
 

@@ -1,5 +1,21 @@
+import { contextExceeded } from './generate.ts';
 import type { ChatMessage, EncodedPrompt } from './prompt.ts';
 import type { ChatEngine, RespondOptions } from './engine.ts';
+
+/**
+ * What happens to a conversation that outgrows the context. 'error': `context-exceeded`. 'drop-oldest': its
+ * oldest turns, each a question with its answer, are forgotten; the system prompt and what is being
+ * asked never are, and where that is too much by itself there is the same error.
+ */
+export type ContextOverflow = 'error' | 'drop-oldest';
+
+export interface ConversationOptions {
+  /** Default: 'error'. */
+  readonly contextOverflow?: ContextOverflow;
+}
+
+/** With 'drop-oldest', an answer is given at least this share of the context, or `maxNewTokens` if less. */
+const ANSWER_SHARE = 1 / 4;
 
 /**
  * The messages of one conversation over a shared engine. The engine's KV cache follows whichever
@@ -7,11 +23,14 @@ import type { ChatEngine, RespondOptions } from './engine.ts';
  */
 export class Conversation {
   private readonly engine: ChatEngine;
+  private readonly options: ConversationOptions;
   private messages: readonly ChatMessage[];
   private usage: number;
+  private dropped = 0;
 
-  constructor(engine: ChatEngine, messages: readonly ChatMessage[] = []) {
+  constructor(engine: ChatEngine, messages: readonly ChatMessage[] = [], options: ConversationOptions = {}) {
     this.engine = engine;
+    this.options = options;
     this.messages = messages;
     this.usage = engine.encode(messages, false).ids.length;
   }
@@ -21,17 +40,20 @@ export class Conversation {
     return this.usage;
   }
 
+  /** Messages forgotten so far for lack of room. */
+  get droppedMessages(): number {
+    return this.dropped;
+  }
+
   /** Tokens that `messages` would add. */
   measure(messages: readonly ChatMessage[]): number {
-    return this.encode(messages, false).ids.length - this.usage;
+    return this.engine.encode([...this.messages, ...messages], false).ids.length - this.usage;
   }
 
   /** Adds messages without an answer. @throws {SpeedqError} `context-exceeded`. */
   append(messages: readonly ChatMessage[]): void {
-    const { ids } = this.encode(messages, false);
-    this.engine.checkFits(ids.length);
-    this.messages = [...this.messages, ...messages];
-    this.usage = ids.length;
+    const { history } = this.fit(messages, false, 0);
+    this.remember(history, messages);
   }
 
   /**
@@ -44,21 +66,53 @@ export class Conversation {
     messages: readonly ChatMessage[],
     options: RespondOptions = {},
   ): AsyncGenerator<string, void, void> {
+    const share = Math.floor(this.engine.contextWindow * ANSWER_SHARE);
+    const { history, prompt } = this.fit(messages, true, Math.min(share, options.maxNewTokens ?? share));
     let text = '';
-    for await (const piece of this.engine.respond(this.encode(messages, true), options)) {
+    for await (const piece of this.engine.respond(prompt, options)) {
       text += piece;
       yield piece;
     }
-    const answer: ChatMessage = { role: 'assistant', parts: [{ type: 'text', text }] };
-    this.messages = [...this.messages, ...messages, answer];
-    this.usage = this.engine.encode(this.messages, false).ids.length;
+    this.remember(history, [...messages, { role: 'assistant', parts: [{ type: 'text', text }] }]);
   }
 
   clone(): Conversation {
-    return new Conversation(this.engine, this.messages);
+    return new Conversation(this.engine, this.messages, this.options);
   }
 
-  private encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt {
-    return this.engine.encode([...this.messages, ...messages], awaitAnswer);
+  /** As much of the history as the policy keeps in front of `messages`. */
+  private fit(
+    messages: readonly ChatMessage[],
+    awaitAnswer: boolean,
+    answerRoom: number,
+  ): { history: readonly ChatMessage[]; prompt: EncodedPrompt } {
+    const drops = this.options.contextOverflow === 'drop-oldest';
+    for (let history = this.messages; ;) {
+      const prompt = this.engine.encode([...history, ...messages], awaitAnswer);
+      const tokens = prompt.ids.length;
+      const window = this.engine.contextWindow;
+      if (tokens + (drops ? answerRoom : 0) < window) return { history, prompt };
+      const shorter = drops ? withoutOldestTurn(history) : undefined;
+      if (shorter !== undefined) history = shorter;
+      // An answer that gets less room than it might use is better than none.
+      else if (tokens < window) return { history, prompt };
+      else throw contextExceeded(tokens, window);
+    }
   }
+
+  private remember(history: readonly ChatMessage[], messages: readonly ChatMessage[]): void {
+    this.dropped += this.messages.length - history.length;
+    this.messages = [...history, ...messages];
+    this.usage = this.engine.encode(this.messages, false).ids.length;
+  }
+}
+
+/** Undefined where nothing is left that may go. */
+function withoutOldestTurn(messages: readonly ChatMessage[]): readonly ChatMessage[] | undefined {
+  const start = messages.findIndex(({ role }) => role !== 'system');
+  if (start < 0) return undefined;
+  let end = start + 1;
+  while (end < messages.length && !(messages[end].role === 'user' && messages[end - 1].role === 'assistant'))
+    end++;
+  return [...messages.slice(0, start), ...messages.slice(end)];
 }

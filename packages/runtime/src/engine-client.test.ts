@@ -93,8 +93,9 @@ describe('EngineClient', () => {
       prompt: (_request, _session, _messages, _options, output) => {
         const send = (message: OutputMessage): void => output.postMessage(message);
         send({ text: 'a ' });
+        send({ token: { text: 'cat', logProb: -1, top: [] } });
         send({ text: 'cat' });
-        send({ done: { contextUsage: 9, stats: {} as never } });
+        send({ done: { contextUsage: 9, droppedMessages: 0, stats: {} as never } });
         return Promise.resolve();
       },
     });
@@ -102,7 +103,10 @@ describe('EngineClient', () => {
     expect(await client.open({ url: '' }, (message) => seen.push(message))).toEqual(info);
     expect(seen).toEqual([progress]);
     let text = '';
-    const end = await client.prompt(1, [], {}, (piece) => (text += piece));
+    const tokens: unknown[] = [];
+    const onToken = (token: unknown): void => void tokens.push(token);
+    const end = await client.prompt(1, [], {}, (piece) => (text += piece), undefined, onToken);
+    expect(tokens).toEqual([{ text: 'cat', logProb: -1, top: [] }]);
     expect(text).toBe('a cat');
     expect(end.contextUsage).toBe(9);
     client.terminate();

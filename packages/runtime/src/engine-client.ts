@@ -3,6 +3,7 @@ import * as Comlink from 'comlink';
 import { fromWire } from './error-transfer.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type {
+  AnswerEnd,
   EngineApi,
   EngineInfo,
   OpenRequest,
@@ -10,15 +11,10 @@ import type {
   ProgressMessage,
   PromptRequest,
 } from './protocol.ts';
-import type { ResponseStats } from './engine.ts';
+import type { TextLogProbs } from './engine.ts';
 import type { WireMessage } from './messages.ts';
 
 installErrorTransfer();
-
-export interface AnswerEnd {
-  readonly contextUsage: number;
-  readonly stats: ResponseStats;
-}
 
 /** The page's end of one engine worker: adds aborting by signal, and rejects everything when the worker dies. */
 export class EngineClient {
@@ -68,7 +64,8 @@ export class EngineClient {
   }
 
   /**
-   * Sends a prompt; `onText` gets pieces of the answer until the promise settles.
+   * Sends a prompt; `onText` gets pieces of the answer until the promise settles, `onToken` its tokens if the
+   * options ask for log-probabilities.
    * Rejects with the signal's reason as soon as it aborts; the worker stops by itself a moment later.
    */
   async prompt(
@@ -77,6 +74,7 @@ export class EngineClient {
     options: PromptRequest,
     onText: (text: string) => void,
     signal?: AbortSignal,
+    onToken?: (token: TextLogProbs) => void,
   ): Promise<AnswerEnd> {
     signal?.throwIfAborted();
     const request = ++this.requests;
@@ -84,6 +82,7 @@ export class EngineClient {
     const answer = new Promise<AnswerEnd>((resolve, reject) => {
       port1.addEventListener('message', ({ data }: MessageEvent<OutputMessage>) => {
         if ('text' in data) onText(data.text);
+        else if ('token' in data) onToken?.(data.token);
         else if ('done' in data) resolve(data.done);
         else reject(fromWire(data.error));
       });

@@ -105,19 +105,53 @@ describe('ChatEngine', () => {
     expect(again.stats.reusedTokens).toBe(again.stats.promptTokens - 1);
   });
 
-  it('keeps the features of a few pictures and frees the others', async () => {
+  it('keeps the features of the last pictures up to sixteen tiles and frees the others', async () => {
     const model = new FakeModel();
     const engine = new ChatEngine(model, fakeCodec);
-    const pictures = Array.from({ length: 7 }, (_, i) => picture(40 + i));
+    const pictures = Array.from({ length: 7 }, (_, i) => picture(40 + i, 4));
     for (const one of pictures) await ask(new Conversation(engine), show(one, 'WHAT'));
     expect(model.live).toBe(4);
-    // More pictures in one prompt than are kept all reach the model.
+    // More pictures in one prompt than are kept all reach the model, and never all at once.
     const parts = pictures.map((one) => ({ type: 'image' as const, picture: one }));
     const all = await ask(new Conversation(engine), { role: 'user', parts });
     expect(all.text).toBe(await fresh([], { role: 'user', parts }));
     expect(model.live).toBe(4);
+    await ask(new Conversation(engine), show(picture(60, 30), 'WHAT'));
+    expect(model.live).toBe(1);
+    expect(model.mostLive).toBe(5);
     engine.destroy();
     expect(model.live).toBe(0);
+  });
+
+  it('knows a picture by its content key, in the KV cache and among the features', async () => {
+    const model = new FakeModel();
+    const engine = new ChatEngine(model, fakeCodec);
+    const copy = (): Picture => ({ ...picture(40), key: 'cat' });
+    await ask(new Conversation(engine), show(copy(), 'WHAT'));
+    const again = await ask(new Conversation(engine), show(copy(), 'WHERE'));
+    expect(again.stats.reusedTokens).toBe(2 + 2 * TOKENS_PER_TILE + 'WH'.length);
+    // After another text in front of it the cache is of no use, but the features are.
+    const moved = [{ role: 'user' as const, parts: [{ type: 'text' as const, text: 'X' }] }, assistant('Y')];
+    const third = await ask(new Conversation(engine, moved), show(copy(), 'WHAT'));
+    expect(third.stats.encodedTiles).toBe(0);
+    expect(third.text).toBe(await fresh(moved, show(copy(), 'WHAT')));
+    expect(model.encoded).toBe(1);
+  });
+
+  it('an edited earlier turn keeps what stands before the edit, pictures of other turns included', async () => {
+    const model = new FakeModel();
+    const engine = new ChatEngine(model, fakeCodec);
+    const [cat, dog] = [picture(40), picture(50)];
+    const first = await ask(new Conversation(engine), show(cat, 'WHAT'));
+    const history = [show(cat, 'WHAT'), assistant(first.text)];
+    await ask(new Conversation(engine, history), show(dog, 'AND THIS'));
+    const before = model.prefilled;
+    const { text, stats } = await ask(new Conversation(engine, history), show(dog, 'OR THAT'));
+    expect(text).toBe(await fresh(history, show(dog, 'OR THAT')));
+    expect(stats.encodedTiles).toBe(0);
+    // All but the edited words: the first question and answer, both pictures.
+    expect(model.prefilled - before).toBe('OR THAT'.length + 1 + 2);
+    expect(model.encoded).toBe(2);
   });
 
   it('counts the context and refuses what does not fit before computing anything', async () => {
@@ -180,5 +214,49 @@ describe('ChatEngine', () => {
     expect(tokens.map((token) => token.text).join('')).toBe(text);
     expect(tokens.map((token) => token.top[0].text).join('')).toBe(text);
     expect(stats.finishReason).toBe('stop');
+  });
+
+  describe('a conversation that outgrows the context', () => {
+    const system: ChatMessage = { role: 'system', parts: [{ type: 'text', text: 'SYS' }] };
+    const options = { contextOverflow: 'drop-oldest' } as const;
+
+    it('forgets its oldest turns, never the system prompt, and answers like one that never had them', async () => {
+      const model = new FakeModel({ maxContext: 48 });
+      const conversation = new Conversation(new ChatEngine(model, fakeCodec), [system], options);
+      const turns: ChatMessage[][] = [];
+      for (const word of ['FIRST', 'SECOND', 'THIRD', 'FOURTH']) {
+        const { text } = await ask(conversation, say(word));
+        turns.push([say(word), assistant(text)]);
+        const kept = turns.slice(conversation.droppedMessages / 2, -1).flat();
+        expect(text).toBe(await fresh([system, ...kept], say(word)));
+      }
+      expect(conversation.droppedMessages).toBeGreaterThan(0);
+      expect(conversation.contextUsage).toBeLessThan(48);
+      expect(conversation.clone().contextUsage).toBe(conversation.contextUsage);
+    });
+
+    it('forgets nothing for an answer that failed', async () => {
+      const model = new FakeModel({ maxContext: 40 });
+      const conversation = new Conversation(new ChatEngine(model, fakeCodec), [system], options);
+      await ask(conversation, say('FIRST'));
+      const usage = conversation.contextUsage;
+      const long = say('ABCDEFGHIJKLM');
+      await expect(ask(conversation, long, { signal: AbortSignal.abort() })).rejects.toThrow();
+      expect([conversation.contextUsage, conversation.droppedMessages]).toEqual([usage, 0]);
+      await ask(conversation, long);
+      expect(conversation.droppedMessages).toBe(2);
+    });
+
+    it('is an error where a single question is too long, and then nothing is forgotten', async () => {
+      const model = new FakeModel({ maxContext: 40 });
+      const conversation = new Conversation(new ChatEngine(model, fakeCodec), [system], options);
+      await ask(conversation, say('FIRST'));
+      const usage = conversation.contextUsage;
+      await expect(ask(conversation, say('A'.repeat(40)))).rejects.toMatchObject({
+        code: 'context-exceeded',
+      });
+      expect(() => conversation.append([say('A'.repeat(40))])).toThrow(/room for 40/);
+      expect([conversation.contextUsage, conversation.droppedMessages]).toEqual([usage, 0]);
+    });
   });
 });

@@ -3,7 +3,7 @@ import type { TokenConstraint } from './constraint/token-constraint.ts';
 import { contextExceeded, generate } from './generate.ts';
 import type { FinishReason, GenerationModel } from './generate.ts';
 import type { TokenLogProbs } from './log-probs.ts';
-import { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
+import { pictureIdentity, promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
 import type { ChatMessage, EncodedPrompt, Picture } from './prompt.ts';
 import type { Sampling } from './sample.ts';
 import { checkStopStrings, createStopFilter } from './stop-strings.ts';
@@ -55,6 +55,8 @@ export interface ResponseStats {
   readonly promptTokens: number;
   /** Of those, tokens that were in the KV cache already. */
   readonly reusedTokens: number;
+  /** Tiles of the pictures that went through the vision encoder: those whose features were not kept. */
+  readonly encodedTiles: number;
   readonly newTokens: number;
   /** Undefined when aborted or failed. */
   readonly finishReason: FinishReason | undefined;
@@ -64,8 +66,11 @@ export interface ResponseStats {
   readonly decodeSeconds: number;
 }
 
-/** Features of pictures last seen; a conversation about one picture encodes it once. */
-const KEPT_PICTURES = 4;
+/**
+ * Tiles of pictures last seen whose features stay on the GPU: a picture of most tiles and a few small ones. The
+ * KV cache holds what a conversation has seen; features are for another one about the same picture.
+ */
+const KEPT_TILES = 16;
 
 const EMPTY: EncodedPrompt = { ids: new Uint32Array(0), images: [] };
 
@@ -75,7 +80,10 @@ export class ChatEngine {
   private readonly codec: ChatCodec;
   /** What the model's KV cache holds; shorter than it after a failure, never longer. */
   private cached: EncodedPrompt = EMPTY;
-  private readonly features = new Map<Picture, ImageFeaturesHandle>();
+  private readonly features = new Map<
+    unknown,
+    { readonly tiles: number; readonly handle: ImageFeaturesHandle }
+  >();
   private turn: Promise<void> = Promise.resolve();
 
   constructor(model: EngineModel<ImageFeaturesHandle>, codec: ChatCodec) {
@@ -95,11 +103,6 @@ export class ChatEngine {
     return this.codec.encode(messages, awaitAnswer);
   }
 
-  /** @throws {SpeedqError} `context-exceeded` unless a prompt of that many tokens leaves room for an answer. */
-  checkFits(tokens: number): void {
-    if (tokens >= this.contextWindow) throw contextExceeded(tokens, this.contextWindow);
-  }
-
   /** Yields the answer's text; waits for answers asked for earlier. */
   async *respond(prompt: EncodedPrompt, options: RespondOptions = {}): AsyncGenerator<string, void, void> {
     const before = this.turn;
@@ -114,7 +117,7 @@ export class ChatEngine {
   }
 
   destroy(): void {
-    for (const features of this.features.values()) features.destroy();
+    for (const { handle } of this.features.values()) handle.destroy();
     this.features.clear();
     this.model.destroy();
   }
@@ -125,7 +128,9 @@ export class ChatEngine {
   ): AsyncGenerator<string, void, void> {
     signal?.throwIfAborted();
     checkStopStrings(stop);
-    this.checkFits(prompt.ids.length);
+    if (prompt.ids.length >= this.contextWindow) {
+      throw contextExceeded(prompt.ids.length, this.contextWindow);
+    }
     const start = performance.now();
     const reused = reusablePrefix(this.cached, prompt);
     this.model.truncate(reused);
@@ -135,13 +140,26 @@ export class ChatEngine {
     const answer: number[] = [];
     let first = start;
     let finishReason: FinishReason | undefined;
+    let encodedTiles = 0;
     const decoder = this.codec.createDecoder();
     const filter = createStopFilter(stop);
     let tokens: AsyncGenerator<number, FinishReason, void> | undefined;
     try {
-      const images: ImageFeaturesHandle[] = [];
-      for (const { picture } of rest.images) images.push(await this.encodePicture(picture, signal));
-      tokens = generate(this.model, rest.ids, images, {
+      const encode = async (picture: Picture): Promise<ImageFeaturesHandle> => {
+        const known = this.features.get(pictureIdentity(picture));
+        if (known === undefined) encodedTiles += picture.tiles;
+        return known?.handle ?? (await this.model.encodeImages(picture.pixels, picture.tiles, signal));
+      };
+      // One picture after the other, so that the features of all of them need never exist at once.
+      let at = 0;
+      for (const { picture, start: imageStart, length } of rest.images.slice(0, -1)) {
+        const features = await this.featuresOf(picture, encode);
+        await this.model.prefill(rest.ids.subarray(at, imageStart + length), [features], signal);
+        at = imageStart + length;
+      }
+      const last = rest.images.at(-1);
+      const images = last ? [await this.featuresOf(last.picture, encode)] : [];
+      tokens = generate(this.model, rest.ids.subarray(at), images, {
         maxNewTokens,
         sampling,
         history: prompt.ids,
@@ -170,7 +188,6 @@ export class ChatEngine {
     } finally {
       // Whoever ends the loop early, a stop string or the caller: the cache must be put in order.
       await tokens?.return('stop');
-      this.forgetOldPictures();
       this.cached = promptBefore(
         { ids: concat(prompt.ids, answer), images: prompt.images },
         Math.min(this.model.length, prompt.ids.length + answer.length),
@@ -179,6 +196,7 @@ export class ChatEngine {
       onStats?.({
         promptTokens: prompt.ids.length,
         reusedTokens: reused,
+        encodedTiles,
         newTokens: answer.length,
         finishReason,
         prefillSeconds: ((answer.length > 0 ? first : end) - start) / 1000,
@@ -196,24 +214,25 @@ export class ChatEngine {
     };
   }
 
-  private async encodePicture(
+  /** Keeps what `encode` gives for a later time, at the cost of what was not used for the longest time. */
+  private async featuresOf(
     picture: Picture,
-    signal: AbortSignal | undefined,
+    encode: (picture: Picture) => Promise<ImageFeaturesHandle>,
   ): Promise<ImageFeaturesHandle> {
-    const features =
-      this.features.get(picture) ?? (await this.model.encodeImages(picture.pixels, picture.tiles, signal));
+    const handle = await encode(picture);
+    const identity = pictureIdentity(picture);
     // Last in insertion order: the first one is the one not used for the longest time.
-    this.features.delete(picture);
-    this.features.set(picture, features);
-    return features;
-  }
-
-  private forgetOldPictures(): void {
-    for (const [oldest, features] of this.features) {
-      if (this.features.size <= KEPT_PICTURES) return;
-      features.destroy();
+    this.features.delete(identity);
+    let tiles = picture.tiles;
+    for (const kept of this.features.values()) tiles += kept.tiles;
+    for (const [oldest, kept] of this.features) {
+      if (tiles <= KEPT_TILES) break;
+      tiles -= kept.tiles;
+      kept.handle.destroy();
       this.features.delete(oldest);
     }
+    this.features.set(identity, { tiles: picture.tiles, handle });
+    return handle;
   }
 }
 

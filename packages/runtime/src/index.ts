@@ -32,6 +32,7 @@ export type {
   TextLogProbs,
 } from './engine.ts';
 export { Conversation } from './conversation.ts';
+export type { ContextOverflow, ConversationOptions } from './conversation.ts';
 export { createCodec } from './codec.ts';
 export { generate } from './generate.ts';
 export type { FinishReason, GenerateOptions, GenerationModel } from './generate.ts';

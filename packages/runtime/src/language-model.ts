@@ -1,9 +1,12 @@
 import { SpeedqError } from '@speedq/format';
 import { toWireMessages } from './content.ts';
+import type { ContextOverflow } from './conversation.ts';
+import type { TextLogProbs } from './engine.ts';
 import { EngineClient } from './engine-client.ts';
 import { sharedEngine } from './engine-registry.ts';
 import type { EngineLease } from './engine-registry.ts';
 import type { LanguageModelMessage, LanguageModelPrompt } from './messages.ts';
+import type { FinishReason } from './generate.ts';
 import { folderUrl, isKept } from './model-files.ts';
 import type {
   AdapterDescription,
@@ -11,8 +14,10 @@ import type {
   ProgressMessage,
   PromptRequest,
   SessionState,
+  SessionUsage,
 } from './protocol.ts';
 import { checkSampling } from './sample.ts';
+import { checkStopStrings } from './stop-strings.ts';
 import { opfsStorage } from './storage.ts';
 
 export type Availability = 'unavailable' | 'downloadable' | 'downloading' | 'available';
@@ -35,15 +40,29 @@ export interface LanguageModelCreateOptions extends LanguageModelOptions {
   /** As in the Prompt API: gets an EventTarget that fires `downloadprogress` with `loaded` from 0 to 1. */
   readonly monitor?: (monitor: EventTarget) => void;
   readonly initialPrompts?: readonly LanguageModelMessage[];
-  /** Absent: the most probable token, always. */
+  /** Absent, or 0: the most probable token, always. 1 where only topK, topP or minP is given. */
   readonly temperature?: number;
+  /** Only the k most probable tokens. */
   readonly topK?: number;
+  /** Of those, the smallest set whose probability reaches p. */
   readonly topP?: number;
+  /** Of those, the ones at least this share as probable as the most probable. */
+  readonly minP?: number;
+  /** Above 1: words of the conversation so far become less probable. */
+  readonly repetitionPenalty?: number;
+  /** What happens when the conversation outgrows the context; default: the error `context-exceeded`. */
+  readonly contextOverflow?: ContextOverflow;
 }
 
 export interface LanguageModelPromptOptions {
   readonly signal?: AbortSignal;
   readonly maxNewTokens?: number;
+  /** An integer: the same seed gives the same answer to the same conversation. */
+  readonly seed?: number;
+  /** The answer ends before the first of these, which is not part of it. */
+  readonly stop?: string | readonly string[];
+  /** Asks for each token's log-probability, and those of the `top` most probable ones at its place. */
+  readonly logProbs?: { readonly top?: number; readonly onToken: (token: TextLogProbs) => void };
 }
 
 export interface SessionInfo extends EngineInfo {
@@ -51,6 +70,8 @@ export interface SessionInfo extends EngineInfo {
   readonly tokensPerSecond: number | undefined;
   /** From the question to the first token of the last answer, pictures included. */
   readonly firstTokenSeconds: number | undefined;
+  /** Why the last answer ended: by itself or a stop string, or at `maxNewTokens` or the context's end. */
+  readonly finishReason: FinishReason | undefined;
 }
 
 interface Internals {
@@ -69,13 +90,16 @@ interface Internals {
 export class LanguageModel extends EventTarget {
   private readonly internals: Internals;
   private usage: number;
-  private last: Pick<SessionInfo, 'tokensPerSecond' | 'firstTokenSeconds'> | undefined;
+  private dropped: number;
+  private last: Pick<SessionInfo, 'tokensPerSecond' | 'firstTokenSeconds' | 'finishReason'> | undefined;
+  private overflowHandler: ((event: Event) => void) | null = null;
   private readonly closing = new AbortController();
 
   private constructor(internals: Internals) {
     super();
     this.internals = internals;
     this.usage = internals.session.contextUsage;
+    this.dropped = internals.session.droppedMessages;
   }
 
   /** Whether `create` would work, and whether it would download. Never downloads. */
@@ -90,10 +114,10 @@ export class LanguageModel extends EventTarget {
    * `file-truncated`, `no-webgpu`, `out-of-memory`, `context-exceeded`, `invalid-argument`.
    */
   static async create(options: LanguageModelCreateOptions): Promise<LanguageModel> {
-    const { signal, initialPrompts = [], temperature, topK, topP } = options;
+    const { signal, initialPrompts = [], contextOverflow } = options;
     signal?.throwIfAborted();
-    const sampling = temperature !== undefined || topK !== undefined || topP !== undefined;
-    if (sampling) checkSampling({ temperature: temperature ?? 1, topK, topP });
+    const sampling = samplingOf(options);
+    if (sampling) checkSampling(sampling);
     const messages = await toWireMessages(initialPrompts);
     const monitor = new EventTarget();
     options.monitor?.(monitor);
@@ -108,15 +132,10 @@ export class LanguageModel extends EventTarget {
     try {
       const info = await abortable(lease.opened, signal);
       const session = await lease.client.request(
-        (remote, request) => remote.createSession(request, messages),
+        (remote, request) => remote.createSession(request, messages, { contextOverflow }),
         signal,
       );
-      return new LanguageModel({
-        lease,
-        info,
-        session,
-        options: sampling ? { temperature: temperature ?? 1, topK, topP } : {},
-      });
+      return new LanguageModel({ lease, info, session, options: sampling ?? {} });
     } catch (error) {
       lease.release();
       throw error;
@@ -135,11 +154,26 @@ export class LanguageModel extends EventTarget {
     return this.internals.info.contextWindow;
   }
 
+  /**
+   * Called, like listeners of `contextoverflow`, after an answer or append for which the oldest turns were
+   * forgotten; see `contextOverflow`.
+   */
+  get oncontextoverflow(): ((event: Event) => void) | null {
+    return this.overflowHandler;
+  }
+
+  set oncontextoverflow(handler: ((event: Event) => void) | null) {
+    if (this.overflowHandler) this.removeEventListener('contextoverflow', this.overflowHandler);
+    this.overflowHandler = handler;
+    if (handler) this.addEventListener('contextoverflow', handler);
+  }
+
   get info(): SessionInfo {
     return {
       ...this.internals.info,
       tokensPerSecond: this.last?.tokensPerSecond,
       firstTokenSeconds: this.last?.firstTokenSeconds,
+      finishReason: this.last?.finishReason,
     };
   }
 
@@ -174,7 +208,7 @@ export class LanguageModel extends EventTarget {
   /** Adds messages to the conversation without asking for an answer. */
   async append(input: LanguageModelPrompt, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const messages = await toWireMessages(input);
-    this.usage = await this.request((remote, request) => remote.append(request, this.id, messages), options);
+    this.update(await this.request((remote, request) => remote.append(request, this.id, messages), options));
   }
 
   /** Tokens that `input` would add to the conversation. */
@@ -209,25 +243,42 @@ export class LanguageModel extends EventTarget {
 
   private async answer(
     input: LanguageModelPrompt,
-    { signal, maxNewTokens }: LanguageModelPromptOptions,
+    { signal, maxNewTokens, seed, stop, logProbs }: LanguageModelPromptOptions,
     onText: (text: string) => void,
   ): Promise<void> {
+    const stops = typeof stop === 'string' ? [stop] : (stop ?? []);
+    checkStopStrings(stops);
     const messages = await toWireMessages(input);
     const { client } = this.internals.lease;
-    const request = { ...this.internals.options, maxNewTokens };
-    const { contextUsage, stats } = await client.prompt(
+    const request: PromptRequest = {
+      ...this.internals.options,
+      maxNewTokens,
+      seed,
+      stop: stops,
+      topLogProbs: logProbs && (logProbs.top ?? 0),
+    };
+    const { stats, ...usage } = await client.prompt(
       this.id,
       messages,
       request,
       onText,
       this.withClosing(signal),
+      logProbs?.onToken,
     );
-    this.usage = contextUsage;
-    const { newTokens, decodeSeconds, prefillSeconds } = stats;
+    const { newTokens, decodeSeconds, prefillSeconds, finishReason } = stats;
     this.last = {
       tokensPerSecond: newTokens > 1 && decodeSeconds > 0 ? (newTokens - 1) / decodeSeconds : undefined,
       firstTokenSeconds: prefillSeconds,
+      finishReason,
     };
+    this.update(usage);
+  }
+
+  private update({ contextUsage, droppedMessages }: SessionUsage): void {
+    this.usage = contextUsage;
+    if (droppedMessages === this.dropped) return;
+    this.dropped = droppedMessages;
+    this.dispatchEvent(new Event('contextoverflow'));
   }
 
   private request<T>(
@@ -263,6 +314,19 @@ export class DownloadProgressEvent extends Event {
     this.source = source;
     this.adapter = adapter;
   }
+}
+
+function samplingOf({
+  temperature,
+  topK,
+  topP,
+  minP,
+  repetitionPenalty,
+}: LanguageModelCreateOptions): (Required<Pick<PromptRequest, 'temperature'>> & PromptRequest) | undefined {
+  const given = [temperature, topK, topP, minP].some((value) => value !== undefined);
+  if (!given && repetitionPenalty === undefined) return undefined;
+  // A penalty alone leaves decoding greedy.
+  return { temperature: temperature ?? (given ? 1 : 0), topK, topP, minP, repetitionPenalty };
 }
 
 function defaultWorker(): Worker {

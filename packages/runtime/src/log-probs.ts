@@ -15,7 +15,8 @@ export function tokenLogProbs(logits: Float32Array, id: number, count: number): 
   const total = highest + Math.log(sum);
 
   const top: { id: number; logProb: number }[] = [];
-  for (let candidate = 0; candidate < logits.length && count > 0; candidate++) {
+  if (count === 0) return { id, logProb: logits[id] - total, top };
+  for (let candidate = 0; candidate < logits.length; candidate++) {
     const logProb = logits[candidate] - total;
     if (top.length === count && !(logProb > top[count - 1].logProb)) continue;
     let at = top.length;

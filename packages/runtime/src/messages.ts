@@ -6,7 +6,10 @@ export type LanguageModelRole = 'system' | 'user' | 'assistant';
 export type ImageValue = ImageBitmapSource | BufferSource;
 
 export type LanguageModelContent =
-  { readonly type: 'text'; readonly value: string } | { readonly type: 'image'; readonly value: ImageValue };
+  | { readonly type: 'text'; readonly value: string }
+  | { readonly type: 'image'; readonly value: ImageValue }
+  /** Not in the Prompt API: frames of a video in order, each seen as a whole. 8 to 32 is what models know. */
+  | { readonly type: 'video'; readonly value: readonly ImageValue[] };
 
 export interface LanguageModelMessage {
   readonly role: LanguageModelRole;
@@ -23,6 +26,8 @@ export interface WireMessage {
 }
 
 export type WirePart =
-  { readonly type: 'text'; readonly text: string } | { readonly type: 'image'; readonly image: WireImage };
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image'; readonly image: WireImage }
+  | { readonly type: 'video'; readonly frames: readonly WireImage[] };
 
 export type WireImage = Blob | ImageBitmap | ImageData;

@@ -3,12 +3,12 @@ import { MAX_IMAGE_BYTES } from '@speedq/processor';
 import type { WireImage } from './messages.ts';
 import type { Picture } from './prompt.ts';
 
-/** Each holds its pixels: 31 MB at InternVL3's most tiles. */
+/** Each holds the bytes of its tiles: 8 MB at InternVL3's most tiles. */
 const KEPT_PICTURES = 4;
 
 /**
  * Remembers the last pictures by the content of their files: a page sends the file again with each
- * question, and only the same Picture object is known to the KV cache.
+ * question, and need not wait for it to be decoded and cut again.
  */
 export function cachePictures(
   read: (image: WireImage) => Promise<Picture>,

@@ -1,8 +1,10 @@
 import type { LanguageModelRole } from './messages.ts';
 
-/** A picture cut into tiles; identity (===) is what tells two pictures apart in the KV cache. */
+/** A picture cut into tiles. */
 export interface Picture {
   readonly tiles: number;
+  /** Stands for its content: equal keys are one picture. Without one, only the same object is. */
+  readonly key?: string;
   /** [tiles, 3, S, S], normalised. */
   readonly pixels: Float32Array;
 }
@@ -13,7 +15,15 @@ export interface ChatMessage {
 }
 
 export type ChatPart =
-  { readonly type: 'text'; readonly text: string } | { readonly type: 'image'; readonly picture: Picture };
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image'; readonly picture: Picture }
+  /** Frames in order, each of one tile. */
+  | { readonly type: 'video'; readonly frames: readonly Picture[] };
+
+/** What tells pictures apart in caches. */
+export function pictureIdentity(picture: Picture): unknown {
+  return picture.key ?? picture;
+}
 
 /** A rendered conversation. */
 export interface EncodedPrompt {
@@ -39,7 +49,11 @@ export function reusablePrefix(cached: EncodedPrompt, next: EncodedPrompt): numb
   for (const [i, { picture, start, length: size }] of next.images.entries()) {
     if (start >= length) break;
     const known = cached.images[i];
-    const same = known?.picture === picture && known.start === start && known.length === size;
+    const same =
+      known !== undefined &&
+      pictureIdentity(known.picture) === pictureIdentity(picture) &&
+      known.start === start &&
+      known.length === size;
     if (!same || start + size > length) return start;
   }
   return length;

@@ -1,7 +1,8 @@
 import * as Comlink from 'comlink';
 import { fromWire, toWire } from './error-transfer.ts';
 import type { WireError } from './error-transfer.ts';
-import type { ResponseStats } from './engine.ts';
+import type { ContextOverflow } from './conversation.ts';
+import type { ResponseStats, TextLogProbs } from './engine.ts';
 import type { LoadProgress } from './model-files.ts';
 import type { WireMessage } from './messages.ts';
 
@@ -10,11 +11,14 @@ export interface EngineApi {
   /** Resolves once the worker holds the Web Lock `lock`, its sign of life. */
   hello(lock: string): Promise<void>;
   open(options: OpenRequest, progress: MessagePort): Promise<EngineInfo>;
-  createSession(request: number, messages: readonly WireMessage[]): Promise<SessionState>;
+  createSession(
+    request: number,
+    messages: readonly WireMessage[],
+    options: SessionRequest,
+  ): Promise<SessionState>;
   cloneSession(session: number): Promise<SessionState>;
   destroySession(session: number): Promise<void>;
-  /** Resolves to the context usage. */
-  append(request: number, session: number, messages: readonly WireMessage[]): Promise<number>;
+  append(request: number, session: number, messages: readonly WireMessage[]): Promise<SessionUsage>;
   measure(request: number, session: number, messages: readonly WireMessage[]): Promise<number>;
   /** The answer, or what went wrong, comes through `output`. */
   prompt(
@@ -51,9 +55,18 @@ export interface AdapterDescription {
   readonly isSoftware: boolean;
 }
 
-export interface SessionState {
-  readonly id: number;
+export interface SessionRequest {
+  readonly contextOverflow?: ContextOverflow;
+}
+
+export interface SessionUsage {
   readonly contextUsage: number;
+  /** Messages forgotten so far for lack of room. */
+  readonly droppedMessages: number;
+}
+
+export interface SessionState extends SessionUsage {
+  readonly id: number;
 }
 
 export interface PromptRequest {
@@ -61,14 +74,26 @@ export interface PromptRequest {
   readonly temperature?: number;
   readonly topK?: number;
   readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  /** Absent: other draws each time. */
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  /** Asks for log-probabilities, with this many of the most probable tokens at each place. */
+  readonly topLogProbs?: number;
 }
 
 /** The adapter is known before anything is downloaded: a page can say early that it will be slow. */
 export type ProgressMessage = LoadProgress & { readonly adapter: AdapterDescription };
 
+export interface AnswerEnd extends SessionUsage {
+  readonly stats: ResponseStats;
+}
+
 export type OutputMessage =
   | { readonly text: string }
-  | { readonly done: { readonly contextUsage: number; readonly stats: ResponseStats } }
+  | { readonly token: TextLogProbs }
+  | { readonly done: AnswerEnd }
   | { readonly error: WireError };
 
 /** Comlink's own handler drops every field of an error but name, message and stack. Both ends call this. */

@@ -5,25 +5,30 @@ import { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
 import { createBatcher } from './batcher.ts';
 import { Conversation } from './conversation.ts';
 import { deviceLost } from './engine.ts';
-import type { ChatEngine } from './engine.ts';
+import type { ChatEngine, ResponseStats, TextLogProbs } from './engine.ts';
 import { toWire } from './error-transfer.ts';
 import type { WireImage, WireMessage } from './messages.ts';
 import { loadedFiles, openModelFiles } from './model-files.ts';
 import type { LoadProgress } from './model-files.ts';
 import { openEngine } from './open-engine.ts';
 import { cachePictures } from './picture-cache.ts';
-import { readPicture } from './picture.ts';
+import { frameOptions, readPicture } from './picture.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type {
+  AnswerEnd,
   EngineApi,
   EngineInfo,
   OpenRequest,
   OutputMessage,
   ProgressMessage,
   PromptRequest,
+  SessionRequest,
   SessionState,
+  SessionUsage,
 } from './protocol.ts';
-import type { ChatMessage, Picture } from './prompt.ts';
+import type { ChatMessage, ChatPart, Picture } from './prompt.ts';
+import { seededRandom } from './random.ts';
+import type { Sampling } from './sample.ts';
 import { opfsStorage } from './storage.ts';
 
 interface Opened {
@@ -31,6 +36,7 @@ interface Opened {
   /** Rejects when the device is lost. */
   readonly lost: Promise<never>;
   readonly readPicture: (image: WireImage) => Promise<Picture>;
+  readonly readFrame: (image: WireImage) => Promise<Picture>;
 }
 
 class EngineWorker implements EngineApi {
@@ -66,7 +72,13 @@ class EngineWorker implements EngineApi {
     const engine = await Promise.race([openEngine(device, files, { contextWindow }), lost]);
     await files.finish();
     const { manifest } = files;
-    this.opened = { engine, lost, readPicture: cachePictures((image) => readPicture(image, manifest)) };
+    const frame = frameOptions(manifest);
+    this.opened = {
+      engine,
+      lost,
+      readPicture: cachePictures((image) => readPicture(image, manifest)),
+      readFrame: (image) => readPicture(image, frame),
+    };
     return {
       model: manifest.name,
       adapter: description,
@@ -76,9 +88,13 @@ class EngineWorker implements EngineApi {
     };
   }
 
-  async createSession(request: number, messages: readonly WireMessage[]): Promise<SessionState> {
+  async createSession(
+    request: number,
+    messages: readonly WireMessage[],
+    options: SessionRequest,
+  ): Promise<SessionState> {
     return await this.abortable(request, async () => {
-      const conversation = new Conversation(this.engine());
+      const conversation = new Conversation(this.engine(), [], options);
       if (messages.length > 0) conversation.append(await this.read(messages));
       return this.keep(conversation);
     });
@@ -93,11 +109,11 @@ class EngineWorker implements EngineApi {
     return Promise.resolve();
   }
 
-  append(request: number, session: number, messages: readonly WireMessage[]): Promise<number> {
+  append(request: number, session: number, messages: readonly WireMessage[]): Promise<SessionUsage> {
     return this.abortable(request, async () => {
       const conversation = this.session(session);
       conversation.append(await this.read(messages));
-      return conversation.contextUsage;
+      return usageOf(conversation);
     });
   }
 
@@ -116,7 +132,10 @@ class EngineWorker implements EngineApi {
     const batcher = createBatcher((text) => send({ text }));
     try {
       const done = await this.abortable(request, (signal) =>
-        this.answer(this.session(session), messages, options, signal, (text) => batcher.push(text)),
+        this.answer(this.session(session), messages, options, signal, {
+          onText: (text) => batcher.push(text),
+          onToken: (token) => send({ token }),
+        }),
       );
       batcher.flush();
       send({ done });
@@ -136,15 +155,18 @@ class EngineWorker implements EngineApi {
   private async answer(
     conversation: Conversation,
     messages: readonly WireMessage[],
-    { maxNewTokens, temperature, topK, topP }: PromptRequest,
+    options: PromptRequest,
     signal: AbortSignal,
-    onText: (text: string) => void,
-  ): Promise<Extract<OutputMessage, { done: unknown }>['done']> {
-    let stats!: Extract<OutputMessage, { done: unknown }>['done']['stats'];
+    { onText, onToken }: { onText: (text: string) => void; onToken: (token: TextLogProbs) => void },
+  ): Promise<AnswerEnd> {
+    const { maxNewTokens, stop, topLogProbs } = options;
+    let stats!: ResponseStats;
     const read = await this.read(messages);
     const pieces = conversation.respond(read, {
       maxNewTokens,
-      sampling: temperature === undefined ? undefined : { temperature, topK, topP, random: Math.random },
+      sampling: samplingOf(options),
+      stop,
+      logProbs: topLogProbs === undefined ? undefined : { count: topLogProbs, onToken },
       signal,
       onStats: (value) => (stats = value),
     });
@@ -153,7 +175,7 @@ class EngineWorker implements EngineApi {
       for await (const text of pieces) onText(text);
     };
     await Promise.race([write(), lost]);
-    return { contextUsage: conversation.contextUsage, stats };
+    return { ...usageOf(conversation), stats };
   }
 
   /** Decodes pictures; what stays is what the model takes. */
@@ -163,11 +185,12 @@ class EngineWorker implements EngineApi {
       messages.map(async ({ role, parts }) => ({
         role,
         parts: await Promise.all(
-          parts.map(async (part) =>
-            part.type === 'text'
-              ? part
-              : { type: 'image' as const, picture: await opened.readPicture(part.image) },
-          ),
+          parts.map(async (part): Promise<ChatPart> => {
+            if (part.type === 'text') return part;
+            if (part.type === 'image')
+              return { type: 'image', picture: await opened.readPicture(part.image) };
+            return { type: 'video', frames: await Promise.all(part.frames.map(opened.readFrame)) };
+          }),
         ),
       })),
     );
@@ -186,7 +209,7 @@ class EngineWorker implements EngineApi {
   private keep(conversation: Conversation): SessionState {
     const id = this.nextSession++;
     this.sessions.set(id, conversation);
-    return { id, contextUsage: conversation.contextUsage };
+    return { id, ...usageOf(conversation) };
   }
 
   private session(id: number): Conversation {
@@ -205,6 +228,17 @@ class EngineWorker implements EngineApi {
     if (!this.opened) throw new SpeedqError('internal', 'The engine was used before it was open.');
     return this.opened;
   }
+}
+
+function usageOf({ contextUsage, droppedMessages }: Conversation): SessionUsage {
+  return { contextUsage, droppedMessages };
+}
+
+function samplingOf({ temperature, seed, ...rest }: PromptRequest): Sampling | undefined {
+  if (temperature === undefined) return undefined;
+  const { topK, topP, minP, repetitionPenalty } = rest;
+  const random = seed === undefined ? Math.random : seededRandom(seed);
+  return { temperature, topK, topP, minP, repetitionPenalty, random };
 }
 
 installErrorTransfer();

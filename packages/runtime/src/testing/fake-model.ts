@@ -25,6 +25,7 @@ export class FakeModel implements EngineModel<FakeFeatures> {
   decodes: number[] = [];
   encoded = 0;
   live = 0;
+  mostLive = 0;
   /** Token at which the answer of a prompt ends. */
   private readonly answerLength: number;
   private promptLength = 0;
@@ -41,6 +42,7 @@ export class FakeModel implements EngineModel<FakeFeatures> {
   encodeImages(pixels: Float32Array, tiles: number): Promise<FakeFeatures> {
     this.encoded++;
     this.live++;
+    this.mostLive = Math.max(this.mostLive, this.live);
     return Promise.resolve({
       value: pixels[0],
       tokens: tiles * TOKENS_PER_TILE,
@@ -106,9 +108,11 @@ export const fakeCodec: ChatCodec = {
       for (const part of parts) {
         if (part.type === 'text') {
           for (const char of part.text) ids.push(char.charCodeAt(0) - 'A'.charCodeAt(0) + 16);
-        } else {
-          const length = part.picture.tiles * TOKENS_PER_TILE;
-          images.push({ picture: part.picture, start: ids.length, length });
+          continue;
+        }
+        for (const picture of part.type === 'image' ? [part.picture] : part.frames) {
+          const length = picture.tiles * TOKENS_PER_TILE;
+          images.push({ picture, start: ids.length, length });
           for (let i = 0; i < length; i++) ids.push(IMAGE_TOKEN);
         }
       }
