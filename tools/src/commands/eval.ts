@@ -1,23 +1,28 @@
 import { SpeedqError } from '@speedq/format';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
 import { defineCommand } from '../cli/command.ts';
-import { readTsv } from '../data/index.ts';
-import type { EvaluationRow } from '../data/index.ts';
-import { createRandom } from '../data/random.ts';
+import { BENCHMARKS } from '../eval/benchmarks/index.ts';
 import { ENGINES } from '../eval/engine.ts';
-import { evaluateModel } from '../eval/evaluate.ts';
-import type { Evaluation } from '../eval/evaluate.ts';
-import { openModel } from '../eval/open-model.ts';
-import { PROMPT_STYLES, promptStyleOf } from '../eval/prompts.ts';
-import type { Score } from '../eval/scores.ts';
+import { evaluateTable } from '../eval/job.ts';
+import { PROMPT_STYLES } from '../eval/prompts.ts';
+import { evaluateText } from '../eval/text-job.ts';
 import { exists } from '../model-folder/float-weights.ts';
-import type { Output } from '../output.ts';
 
 export const evaluate = defineCommand({
   args: { model: { description: 'folder of a float or packed model' } },
   options: {
-    data: { type: 'string', hint: 'FILE.tsv', required: true, description: 'VLMEvalKit-style TSV' },
+    data: { type: 'string', hint: 'FILE.tsv', description: 'VLMEvalKit-style TSV' },
+    dataset: {
+      type: 'string',
+      hint: 'NAME',
+      choices: BENCHMARKS.map(({ name }) => name),
+      description: 'score --data as this data set of VLMEvalKit; by default by the name of the file',
+    },
+    perplexity: {
+      type: 'string',
+      hint: 'FILE',
+      description:
+        'instead of --data: perplexity on a text, or on the answers of conversations (.jsonl, LLaVA layout)',
+    },
     engine: {
       type: 'string',
       choices: ENGINES,
@@ -25,7 +30,16 @@ export const evaluate = defineCommand({
       description: 'cpu: float32 by onnxruntime; webgpu: the kernels of the web page',
     },
     limit: { type: 'integer', min: 1, description: 'ask only so many questions, drawn by the seed' },
-    out: { type: 'string', hint: 'FILE', description: 'write every answer there, one JSON object a line' },
+    out: {
+      type: 'string',
+      hint: 'FILE',
+      description: 'write every answer there, one JSON object a line; a run that was cut short goes on',
+    },
+    predictions: {
+      type: 'string',
+      hint: 'FILE.tsv',
+      description: "write the answers in VLMEvalKit's layout, for its own scorer",
+    },
     reference: {
       type: 'string',
       hint: 'MODEL',
@@ -43,112 +57,39 @@ export const evaluate = defineCommand({
       choices: PROMPT_STYLES,
       description: 'how to ask; by default plain for data of speedq data, else as VLMEvalKit',
     },
-    maxNewTokens: { type: 'integer', min: 1, default: 128, description: 'longest answer in tokens' },
+    maxNewTokens: {
+      type: 'integer',
+      min: 1,
+      description: 'longest answer in tokens (default: 128; 4096 for a data set of VLMEvalKit)',
+    },
+    window: { type: 'integer', min: 2, default: 2048, description: 'tokens --perplexity cuts a text into' },
     seed: { type: 'integer', min: 0, default: 0, description: 'of --limit' },
     threads: { type: 'integer', min: 1, description: 'threads of the cpu engine (default: all cores)' },
     force: { type: 'boolean', description: 'replace --out if it exists' },
   },
   details:
-    'Answers are greedy. Multiple choice is scored by its letter, yes or no by that word, all else by the whole ' +
+    'Answers are greedy. The data sets HallusionBench, AI2D_TEST, OCRBench, MMBench_DEV_EN_V11, MMBench_DEV_CN_V11, ' +
+    'MMStar, MMMU_DEV_VAL, ScienceQA_VAL and SEEDBench_IMG are asked and scored as VLMEvalKit does without a judge. ' +
+    'In other data multiple choice is scored by its letter, yes or no by that word, all else by the whole ' +
     'text without case, spacing and closing mark. Intervals are Wilson’s at 95 %.',
-  async run({ args, options, output, progress, signal }) {
-    const { data, reference, blankPictures, shufflePictures, maxNewTokens, threads, out } = options;
-    if (blankPictures && shufflePictures !== undefined) {
+  async run({ args, options, ...terminal }) {
+    if ((options.data === undefined) === (options.perplexity === undefined)) {
+      throw new SpeedqError('invalid-argument', 'Pass either --data FILE.tsv or --perplexity FILE.');
+    }
+    if (options.blankPictures && options.shufflePictures !== undefined) {
       throw new SpeedqError(
         'invalid-argument',
         '--blank-pictures and --shuffle-pictures exclude each other; run eval twice.',
       );
     }
-    if (out !== undefined && !options.force && (await exists(out))) {
-      throw new SpeedqError('output-exists', `${out} exists. Pass --force to replace it.`);
+    for (const file of [options.out, options.predictions]) {
+      if (file !== undefined && !options.force && (await exists(file))) {
+        throw new SpeedqError('output-exists', `${file} exists. Pass --force to replace it.`);
+      }
     }
-    const rows = sample(readTsv(await readFile(data, 'utf8')), options.limit, options.seed);
-    const style = options.prompts ?? promptStyleOf(rows);
-    const model = await openModel(args.model, options.engine, { threads });
-    const master =
-      reference === undefined ? undefined : await openModel(reference, options.engine, { threads });
-    const { engine } = model;
-    const task = progress.start(`eval ${model.name}`, rows.length);
-    try {
-      const { predictions, ...evaluation } = await evaluateModel({
-        rows,
-        model,
-        reference: master,
-        folder: dirname(resolve(data)),
-        style,
-        pictures: blankPictures ? 'blank' : shufflePictures === undefined ? 'own' : 'shuffled',
-        seed: shufflePictures,
-        maxNewTokens,
-        signal,
-        onProgress: (done, hits) => task.update(done, `${percent(hits / done)} right`),
-      });
-      task.finish();
-      if (out !== undefined) await writeLines(out, predictions);
-      printEvaluation(evaluation, output);
-      return { ...evaluation, prompts: style, engine: engine.kind, adapter: engine.description, out };
-    } finally {
-      engine.destroy();
-      master?.engine.destroy();
+    if (options.data !== undefined) {
+      return evaluateTable({ ...options, model: args.model, data: options.data }, terminal);
     }
+    return evaluateText({ ...options, model: args.model, file: options.perplexity! }, terminal);
   },
 });
-
-/** In the order of the file. */
-function sample(rows: EvaluationRow[], limit: number | undefined, seed: number): EvaluationRow[] {
-  if (limit === undefined || limit >= rows.length) return rows;
-  const kept = new Set(createRandom(seed).shuffle(rows).slice(0, limit));
-  return rows.filter((row) => kept.has(row));
-}
-
-async function writeLines(path: string, items: readonly unknown[]): Promise<void> {
-  const partial = join(dirname(path), `.${basename(path)}.partial`);
-  try {
-    await writeFile(partial, items.map((item) => `${JSON.stringify(item)}\n`).join(''));
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
-}
-
-function printEvaluation(evaluation: Omit<Evaluation, 'predictions'>, output: Output): void {
-  const { byCategory, perplexity, reference } = evaluation;
-  const rows = [['', 'right', 'of', 'accuracy', '95 %', 'chance', 'among what is there']];
-  for (const [category, own] of Object.entries(byCategory)) {
-    rows.push(scoreCells(category, own));
-    const subtypes = Object.entries(own.bySubtype);
-    if (subtypes.length > 1) for (const [name, part] of subtypes) rows.push(scoreCells(`  ${name}`, part));
-  }
-  rows.push(scoreCells('all', evaluation));
-  output.table(rows, [1, 2, 3, 4, 5, 6]);
-  output.print();
-  if (perplexity !== undefined) output.print(`perplexity of the right answers ${perplexity.toFixed(4)}`);
-  if (reference !== undefined) {
-    output.print(
-      `reference: perplexity ${reference.referencePerplexity.toFixed(4)}, ` +
-        `KL ${reference.kl.toExponential(3)} nats per token over ${reference.answerTokens} tokens`,
-    );
-    output.print(
-      `agreement: ${percent(reference.topAgreement)} of tokens, ${percent(reference.answerAgreement)} of answers`,
-    );
-  }
-}
-
-function scoreCells(
-  name: string,
-  { hits, count, accuracy, interval, chance, presentChance }: Score,
-): string[] {
-  return [
-    name,
-    `${hits}`,
-    `${count}`,
-    percent(accuracy),
-    `${percent(interval[0])}–${percent(interval[1])}`,
-    percent(chance),
-    presentChance === undefined ? '' : percent(presentChance),
-  ];
-}
-
-function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
-}

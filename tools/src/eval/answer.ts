@@ -33,6 +33,12 @@ export class Examinee {
     this.model = model;
   }
 
+  /** Forgets what is in the cache, so that answers do not depend on what was asked before. */
+  startOver(): void {
+    this.model.engine.truncate(0);
+    this.cached = { ids: new Uint32Array(0), images: [] };
+  }
+
   encode(text: string, pictures: readonly Picture[]): EncodedPrompt {
     const images = pictures.map((picture) => ({ type: 'image' as const, picture }));
     const message: ChatMessage = { role: 'user', parts: [...images, { type: 'text', text }] };

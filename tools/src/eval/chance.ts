@@ -1,6 +1,6 @@
 import { colours, placeNames } from '../data/index.ts';
-import type { EvaluationRow } from '../data/index.ts';
 import { matchRule, normalizeAnswer } from './matching.ts';
+import type { QuestionText } from './question.ts';
 
 /** What a row would score without looking, and without knowing which of the shown things is asked about. */
 export interface Chance {
@@ -14,7 +14,7 @@ export interface Chance {
 const ONE_OF_THE_BARS = (1 / 2 + 1 / 3 + 1 / 4) / 3;
 
 /** One entry per row. The most frequent answer is that among the *other* rows, so that rare ones are not guessed. */
-export function chances(rows: readonly EvaluationRow[]): Chance[] {
+export function chances(rows: readonly QuestionText[]): Chance[] {
   const answers = new Map<string, Map<string, number>>();
   for (const row of rows) {
     const counts = answers.get(kindOf(row)) ?? new Map<string, number>();
@@ -38,11 +38,11 @@ const SEEN_ONLY: Readonly<Record<string, RegExp>> = {
   describe: /./,
 };
 
-function kindOf({ category = '', subcategory = '' }: EvaluationRow): string {
+function kindOf({ category = '', subcategory = '' }: QuestionText): string {
   return SEEN_ONLY[category]?.test(subcategory) ? category : `${category}\n${subcategory}`;
 }
 
-function blindChance(row: EvaluationRow, counts: ReadonlyMap<string, number>): number {
+function blindChance(row: QuestionText, counts: ReadonlyMap<string, number>): number {
   const rule = matchRule(row);
   if (rule === 'letter') return 1 / Object.keys(row.options).length;
   if (rule === 'yes or no') return 1 / 2;
@@ -54,7 +54,7 @@ function blindChance(row: EvaluationRow, counts: ReadonlyMap<string, number>): n
   return 1 / [...others.values()].filter((count) => count === most).length;
 }
 
-function presentChance(row: EvaluationRow): number | undefined {
+function presentChance(row: QuestionText): number | undefined {
   const { category = '', subcategory = '' } = row;
   if (matchRule(row) !== 'exact') return undefined;
   if (category === 'where' || category === 'at') {
@@ -69,7 +69,7 @@ function presentChance(row: EvaluationRow): number | undefined {
 const longestFirst = [...placeNames].sort((a, b) => b.length - a.length);
 
 /** What an answer comes to, however it is worded: 'The cat is at the top left.' is the place 'top left'. */
-function answerKey({ category, answer }: EvaluationRow): string {
+function answerKey({ category, answer }: QuestionText): string {
   const text = normalizeAnswer(answer);
   switch (category) {
     case 'where':

@@ -1,10 +1,14 @@
 import sharp from 'sharp';
-import { describe, expect, it } from 'vitest';
-import { readTsv, tsvLine } from '../data/index.ts';
+import { dirname } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { tsvLine } from '../data/index.ts';
 import { evaluateModel } from './evaluate.ts';
 import type { EvaluateOptions } from './evaluate.ts';
 import { promptStyleOf } from './prompts.ts';
+import { readQuestions } from './question.ts';
+import type { Question } from './question.ts';
 import { picoTokenizer, scriptedModel } from './testing/scripted-model.ts';
+import { temporaryTable } from './testing/temporary-table.ts';
 
 async function picture(red: number): Promise<string> {
   const background = { r: red, g: 0, b: 0 };
@@ -30,7 +34,15 @@ const tsv = [
 ]
   .map(tsvLine)
   .join('');
-const rows = readTsv(tsv);
+let rows: Question[] = [];
+beforeEach(async () => {
+  rows = await read(tsv);
+});
+
+async function read(text: string): Promise<Question[]> {
+  const { table, path } = await temporaryTable(text);
+  return readQuestions(table, dirname(path));
+}
 
 /** Sees whether the picture is bright; says 2 to every number. */
 const script = (prompt: string, mean: number | undefined): string => {
@@ -44,7 +56,6 @@ function evaluate(options: Partial<EvaluateOptions> = {}) {
   return evaluateModel({
     rows,
     model: scriptedModel(script),
-    folder: '.',
     style: promptStyleOf(rows),
     ...options,
   });
@@ -144,7 +155,7 @@ describe('bad data', () => {
   const change = (line: number, column: number, value: string) => {
     const table = tsv.split('\n').map((text) => text.split('\t'));
     table[line][column] = value;
-    return readTsv(table.map((fields) => fields.join('\t')).join('\n'));
+    return table.map((fields) => fields.join('\t')).join('\n');
   };
   it.each([
     ['no answer', () => change(3, 6, ''), /Row 2 has no answer/],
@@ -153,24 +164,27 @@ describe('bad data', () => {
       () => change(6, 6, 'E'),
       /Row 5: the answer "E" is none of its options A, B, C/,
     ],
-    ['nothing', () => [], /no questions/],
+    ['nothing', () => tsv.split('\n')[0], /no questions/],
   ])('%s', async (_, bad, message) => {
-    await expect(evaluate({ rows: bad() })).rejects.toMatchObject({ code: 'invalid-data', message });
+    await expect(evaluate({ rows: await read(bad()) })).rejects.toMatchObject({
+      code: 'invalid-data',
+      message,
+    });
   });
 
   it('a picture that is none, named by its row', async () => {
     const noise = Buffer.from('this is no picture at all, however long it may be made'.repeat(2)).toString(
       'base64',
     );
-    await expect(evaluate({ rows: change(2, 1, noise) })).rejects.toMatchObject({
+    await expect(evaluate({ rows: await read(change(2, 1, noise)) })).rejects.toMatchObject({
       code: 'invalid-image',
       message: expect.stringMatching(/^Row 1: /) as string,
     });
   });
 
   it('a picture file that is not there', async () => {
-    const row = { ...rows[0], images: [], imagePaths: ['nowhere.png'] };
-    await expect(evaluate({ rows: [row] })).rejects.toMatchObject({
+    const named = await read('index\timage_path\tquestion\tanswer\n0\tnowhere.png\tWhat?\ta\n');
+    await expect(evaluate({ rows: named })).rejects.toMatchObject({
       code: 'invalid-data',
       message: expect.stringMatching(/Row 0: its picture .*nowhere\.png/) as string,
     });

@@ -1,34 +1,25 @@
 import { SpeedqError } from '@speedq/format';
-import { MARKUP_TOKENS } from '@speedq/processor';
-import type { EvaluationRow } from '../data/index.ts';
-import { Examinee } from './answer.ts';
-import type { Answer } from './answer.ts';
+import { askAll } from './ask.ts';
+import type { AskOptions } from './ask.ts';
 import { chances } from './chance.ts';
-import { compareAnswers, forcedLoss, summarizeComparison } from './comparison.ts';
-import type { Comparison, ComparisonSummary, ForcedLoss } from './comparison.ts';
+import { summarizeComparison } from './comparison.ts';
+import type { Comparison, ComparisonSummary } from './comparison.ts';
 import { isHit } from './matching.ts';
-import type { OpenModel } from './open-model.ts';
-import { groupByPicture, hasPicture } from './pictures.ts';
+import { hasPicture } from './pictures.ts';
 import type { PictureMode } from './pictures.ts';
 import { promptText } from './prompts.ts';
 import type { PromptStyle } from './prompts.ts';
 import { score, scoreByCategory } from './scores.ts';
 import type { CategoryScore, Score, ScoredRow } from './scores.ts';
 
-export interface EvaluateOptions {
-  /** Every row needs an answer. */
-  readonly rows: readonly EvaluationRow[];
-  readonly model: OpenModel;
-  /** The float model that answers and probabilities are compared with. */
-  readonly reference?: OpenModel;
-  /** Folder of the TSV: where image paths start. */
-  readonly folder: string;
+/** Every row needs an answer. */
+export interface EvaluateOptions extends Pick<
+  AskOptions,
+  'rows' | 'model' | 'reference' | 'seed' | 'log' | 'signal'
+> {
   readonly style: PromptStyle;
   readonly pictures?: PictureMode;
-  /** Of the shuffle. */
-  readonly seed?: number;
   readonly maxNewTokens?: number;
-  readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, hits: number) => void;
 }
 
@@ -59,57 +50,41 @@ export interface Evaluation extends Score {
  *   tokenizer; `invalid-image`, `context-exceeded`; the signal's reason.
  */
 export async function evaluateModel(options: EvaluateOptions): Promise<Evaluation> {
-  const { rows, reference, folder, style, signal, onProgress } = options;
-  const { pictures: mode = 'own', seed = 0, maxNewTokens = 128 } = options;
+  const { rows, style, pictures = 'own', maxNewTokens = 128, onProgress, ...rest } = options;
   checkRows(rows);
   const begin = performance.now();
-  const examinee = new Examinee(options.model);
-  const master = reference === undefined ? undefined : new Examinee(reference);
-  const chance = new Map(chances(rows).map((one, i) => [rows[i], one]));
-  const predictions = new Map<EvaluationRow, Prediction>();
-  const losses: ForcedLoss[] = [];
+  const chance = chances(rows);
+  let done = 0;
   let hits = 0;
-
-  for (const group of groupByPicture(rows, { mode, seed, folder })) {
-    const images = await group.load();
-    const pictures = images.map((image) => examinee.model.toPicture(image));
-    for (const row of group.rows) {
-      const text = promptText(row, style);
-      const prompt = examinee.encode(text, pictures);
-      const target = targetOf(row, examinee.model);
-      const asked = { maxNewTokens, target, needForced: master !== undefined, signal };
-      const answer = await explain(row, () => examinee.ask(prompt, asked));
-      let expected: Answer | undefined;
-      if (master !== undefined) {
-        checkSame(prompt.ids, master.encode(text, pictures).ids, master.model.name);
-        expected = await explain(row, () => master.ask(prompt, asked));
-      }
-      const { vocabSize } = examinee.model.engine;
-      if (answer.forced !== undefined) losses.push(forcedLoss(answer.forced, target, vocabSize));
-      const hit = isHit(row, answer.text);
-      if (hit) hits++;
-      predictions.set(row, {
-        index: row.index,
-        category: row.category ?? 'all',
-        subtype: row.subcategory ?? 'all',
-        hasPicture: hasPicture(row),
-        question: text,
-        answer: row.answer,
-        prediction: answer.text,
-        hit,
-        chance: chance.get(row)!,
-        ...(expected === undefined
-          ? {}
-          : { comparison: compareAnswers(expected, answer, target, vocabSize) }),
-      });
-      onProgress?.(predictions.size, hits);
-    }
-    examinee.forgetPictures();
-    master?.forgetPictures();
-  }
-
-  const all = rows.map((row) => predictions.get(row)!);
+  const answers = await askAll({
+    ...rest,
+    rows,
+    pictures,
+    maxNewTokens,
+    promptOf: (row) => promptText(row, style),
+    targetOf: (row) => row.answer,
+    onAnswer(row, { prediction }) {
+      if (isHit(row, prediction)) hits++;
+      onProgress?.(++done, hits);
+    },
+  });
+  const all = rows.map((row, i): Prediction => {
+    const { prompt, prediction, comparison } = answers.get(row.index)!;
+    return {
+      index: row.index,
+      category: row.category ?? 'all',
+      subtype: row.subcategory ?? 'all',
+      hasPicture: hasPicture(row),
+      question: prompt,
+      answer: row.answer,
+      prediction,
+      hit: isHit(row, prediction),
+      chance: chance[i],
+      ...(comparison === undefined ? {} : { comparison }),
+    };
+  });
   const compared = all.flatMap(({ comparison }) => comparison ?? []);
+  const losses = rows.flatMap(({ index }) => answers.get(index)!.loss ?? []);
   const loss = losses.reduce((sum, one) => sum + one.loss, 0);
   const tokens = losses.reduce((sum, one) => sum + one.tokens, 0);
   return {
@@ -123,7 +98,7 @@ export async function evaluateModel(options: EvaluateOptions): Promise<Evaluatio
   };
 }
 
-function checkRows(rows: readonly EvaluationRow[]): void {
+function checkRows(rows: AskOptions['rows']): void {
   if (rows.length === 0) throw new SpeedqError('invalid-data', 'The data has no questions.');
   for (const { index, answer, options } of rows) {
     if (answer.trim() === '') {
@@ -139,30 +114,5 @@ function checkRows(rows: readonly EvaluationRow[]): void {
         `Row ${index}: the answer ${JSON.stringify(answer)} is none of its options ${letters.join(', ')}.`,
       );
     }
-  }
-}
-
-/** The right answer as training writes it: its tokens and the end of the message. */
-function targetOf({ answer }: EvaluationRow, { tokenizer, codec }: OpenModel): number[] {
-  const ids = tokenizer.encode(answer, { allowSpecial: new Set(MARKUP_TOKENS) });
-  const [end] = codec.stopTokens;
-  return end === undefined ? [] : [...ids, end];
-}
-
-function checkSame(ids: Uint32Array, others: Uint32Array, name: string): void {
-  if (ids.length === others.length && ids.every((id, i) => id === others[i])) return;
-  throw new SpeedqError(
-    'invalid-argument',
-    `The reference ${name} turns the same question into other tokens: it is not the model this one was made of. ` +
-      'Give the float checkpoint with the same tokenizer, template and tiling.',
-  );
-}
-
-async function explain<T>({ index }: EvaluationRow, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof SpeedqError) || cause.code !== 'context-exceeded') throw cause;
-    throw new SpeedqError(cause.code, `Row ${index}: ${cause.message}`, { cause });
   }
 }

@@ -1,15 +1,16 @@
-import type { EvaluationRow } from '../data/index.ts';
+import { inferOption } from './benchmarks/multiple-choice.ts';
+import type { QuestionText } from './question.ts';
 
 /** How an answer is compared: an option's letter, yes or no, or the whole text. */
 export type MatchRule = 'letter' | 'yes or no' | 'exact';
 
-export function matchRule({ options, answer }: Pick<EvaluationRow, 'options' | 'answer'>): MatchRule {
+export function matchRule({ options, answer }: Pick<QuestionText, 'options' | 'answer'>): MatchRule {
   if (Object.keys(options).length > 0) return 'letter';
   return /^(yes|no)$/.test(normalizeAnswer(answer)) ? 'yes or no' : 'exact';
 }
 
 /** Whether the model's text counts as the row's answer. */
-export function isHit(row: Pick<EvaluationRow, 'options' | 'answer'>, text: string): boolean {
+export function isHit(row: Pick<QuestionText, 'options' | 'answer'>, text: string): boolean {
   switch (matchRule(row)) {
     case 'letter':
       return inferOption(row.options, text) === row.answer.trim();
@@ -28,26 +29,6 @@ export function normalizeAnswer(text: string): string {
     .replace(/\s+/g, ' ')
     .replace(/[.。!！?？]+$/, '')
     .trim();
-}
-
-/**
- * The option a free text names (speedq's rule is VLMEvalKit's without a judge): the only option letter among
- * its last four words, or else the only option text in it; undefined where neither tells.
- */
-export function inferOption(options: Readonly<Record<string, string>>, text: string): string | undefined {
-  const words = text
-    .replace(/[.()[\],:;!*#{}]/g, ' ')
-    .split(/\s+/)
-    .filter((word) => word !== '');
-  const last = words.slice(-4);
-  const letters = Object.keys(options).filter((letter) => last.includes(letter));
-  if (letters.length === 1) return letters[0];
-  const lower = text.toLowerCase();
-  // A long answer that goes through all options chooses none.
-  const length = Object.values(options).reduce((sum, option) => sum + option.length, 0);
-  if (lower.length > 2 * length) return undefined;
-  const named = Object.entries(options).filter(([, option]) => lower.includes(option.toLowerCase()));
-  return named.length === 1 ? named[0][0] : undefined;
 }
 
 /** 'yes' or 'no' where the text has just one of these words. */

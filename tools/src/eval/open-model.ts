@@ -1,6 +1,6 @@
 import { SpeedqError } from '@speedq/format';
 import { preprocessImage } from '@speedq/processor';
-import type { RgbImage, Tokenizer } from '@speedq/processor';
+import type { RgbImage, TemplateOptions, Tokenizer } from '@speedq/processor';
 import { createCodec } from '@speedq/runtime';
 import type { ChatCodec, Picture } from '@speedq/runtime';
 import { withModelFolder } from '../model-folder.ts';
@@ -15,8 +15,10 @@ export interface OpenModel {
   readonly engine: Engine;
   readonly codec: ChatCodec;
   readonly tokenizer: Tokenizer;
-  /** @throws {SpeedqError} `invalid-image`. */
-  toPicture(image: RgbImage): Picture;
+  /** Of training samples and prompts. */
+  readonly template: TemplateOptions;
+  /** `maxTiles`: other than the model's own. @throws {SpeedqError} `invalid-image`. */
+  toPicture(image: RgbImage, maxTiles?: number): Picture;
 }
 
 /**
@@ -61,8 +63,14 @@ export async function openModel(
       engine,
       codec: createCodec(metadata, tokenizer),
       tokenizer,
-      toPicture(image) {
-        const { tiles, pixelValues } = preprocessImage(image, { ...tiling, ...normalization });
+      template: {
+        tokenizer,
+        tokensPerTile: metadata.tokensPerTile,
+        systemPrompt: metadata.prompt.systemPrompt,
+      },
+      toPicture(image, maxTiles = tiling.maxTiles) {
+        const options = { ...tiling, maxTiles, ...normalization };
+        const { tiles, pixelValues } = preprocessImage(image, options);
         return { tiles, pixels: pixelValues };
       },
     };

@@ -1,5 +1,6 @@
 import { testMix } from '../data/index.ts';
-import type { EvaluationRow } from '../data/index.ts';
+import { multipleChoicePrompt } from './benchmarks/multiple-choice.ts';
+import type { QuestionText } from './question.ts';
 
 export const PROMPT_STYLES = ['vlmevalkit', 'plain'] as const;
 /**
@@ -11,28 +12,15 @@ export type PromptStyle = (typeof PROMPT_STYLES)[number];
 const OWN_CATEGORIES = new Set(Object.keys(testMix.questions));
 
 /** Our own questions say themselves how they want to be answered; anybody else's are asked as VLMEvalKit does. */
-export function promptStyleOf(rows: readonly EvaluationRow[]): PromptStyle {
+export function promptStyleOf(rows: readonly QuestionText[]): PromptStyle {
   return rows.every(({ category }) => category !== undefined && OWN_CATEGORIES.has(category))
     ? 'plain'
     : 'vlmevalkit';
 }
 
 /** The user's message without its pictures. */
-export function promptText({ question, hint, options }: EvaluationRow, style: PromptStyle): string {
-  const lines = [...(hint === undefined ? [] : [hint]), question];
-  for (const [letter, text] of Object.entries(options)) lines.push(`${letter}. ${text}`);
-  if (Object.keys(options).length > 0) {
-    lines.push(
-      hasChinese(lines.join('\n'))
-        ? '请直接回答选项字母。'
-        : "Answer with the option's letter from the given choices directly.",
-    );
-  } else if (style === 'vlmevalkit') {
-    lines.push(hasChinese(lines.join('\n')) ? '请直接回答问题。' : 'Answer the question directly.');
-  }
-  return lines.join('\n');
-}
-
-function hasChinese(text: string): boolean {
-  return /[\u4e00-\u9fff]/.test(text);
+export function promptText(row: QuestionText, style: PromptStyle): string {
+  const { question, hint, options } = row;
+  if (style === 'vlmevalkit' || Object.keys(options).length > 0) return multipleChoicePrompt(row);
+  return hint === undefined ? question : `${hint}\n${question}`;
 }

@@ -101,6 +101,7 @@ export function scriptedModel(script: Script, kind: EngineKind = 'cpu', confiden
     engine,
     codec: createCodec(metadata, picoTokenizer),
     tokenizer: picoTokenizer,
+    template: { tokenizer: picoTokenizer, tokensPerTile: metadata.tokensPerTile, systemPrompt: null },
     toPicture(image) {
       const options = { tileSize: 28, minTiles: 1, maxTiles: 1, mean: [0, 0, 0], std: [1, 1, 1] };
       const { tiles, pixelValues } = preprocessImage(image, options);
