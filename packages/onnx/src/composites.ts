@@ -93,11 +93,20 @@ function normBackward(g: Graph, direct: Tensor, dn: Tensor, normed: Tensor, inve
  * softmax(q·kᵀ/√d + mask)·v. q [batch, kv, rows, d], kTransposed [batch, kv, d, length],
  * v [batch, kv, length, d]; the mask is added (0 or a large negative) and broadcast.
  */
-export function scaledAttention(g: Graph, q: Tensor, kTransposed: Tensor, v: Tensor, mask?: Tensor): Tensor {
+export function scaledAttention(
+  g: Graph,
+  q: Tensor,
+  kTransposed: Tensor,
+  v: Tensor,
+  mask?: Tensor,
+  observe?: (probabilities: Tensor) => void,
+): Tensor {
   const headDim = q.shape.at(-1) as number;
   // Scaling q rather than the scores touches length/d times fewer numbers.
   const scores = op.matmul(g, op.mul(g, q, 1 / Math.sqrt(headDim)), kTransposed);
-  return op.matmul(g, op.softmax(g, mask ? op.add(g, scores, mask) : scores), v);
+  const probabilities = op.softmax(g, mask ? op.add(g, scores, mask) : scores);
+  observe?.(probabilities);
+  return op.matmul(g, probabilities, v);
 }
 
 /** Half-split rotary embedding of x [batch, rows, heads, d]; cos and sin [batch, rows, 1, d/2]. */

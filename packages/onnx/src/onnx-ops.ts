@@ -27,6 +27,11 @@ export interface LanguageContext {
   readonly imageMask?: Tensor;
   /** Integers: the rows `selectRows` keeps; all by default. */
   readonly selected?: Tensor;
+  /**
+   * Called with each layer's attention probabilities, [batch, keyValueHeads, group · length, past + length]:
+   * the rows of a query head follow those of the one before it in its group.
+   */
+  readonly observeAttention?: (layer: number, probabilities: Tensor) => void;
   /** Decoding: past keys and values of a layer [1, kv, past, d]; present ones are handed back. */
   readonly cache?: {
     readonly past: (layer: number) => { readonly key: Tensor; readonly value: Tensor };
@@ -138,6 +143,7 @@ export class OnnxOps implements Ops<Tensor> {
       op.transpose(g, key, [0, 1, 3, 2]),
       value,
       this.maskFor(group),
+      (probabilities) => this.language.observeAttention?.(layer, probabilities),
     );
     const perHead = op.reshape(g, context, [batch, keyValueHeads, group, length, headDim]);
     return op.reshape(g, op.transpose(g, perHead, [0, 3, 1, 2, 4]), [rows(length, batch), heads * headDim]);

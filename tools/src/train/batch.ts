@@ -2,6 +2,7 @@ import type { InternVLConfig } from '@speedq/model';
 import { MASKED, rotaryTable } from '@speedq/onnx';
 import { patchClassCount } from '../data/labels.ts';
 import type { Question, TrainingSample } from '../data/types.ts';
+import { GAZES } from './gaze.ts';
 import type { FeatureWords } from './feature-words.ts';
 import type { PackedSequence } from './sequence.ts';
 import type { StepShape } from './step-graph.ts';
@@ -47,6 +48,10 @@ export class Batch {
     float('mask', pictures, 1, length, length);
     integer('image_index', pictures * length);
     float('image_mask', pictures * length, 1);
+    for (const { name } of GAZES) {
+      float(`gaze.${name}`, pictures, length, config.tokensPerTile);
+      float(`gaze_weights.${name}`, pictures, length, 1);
+    }
     integer('selected', answers);
     integer('targets', answers);
     float('target_weights', answers);
@@ -97,6 +102,10 @@ export class Batch {
     const weights = this.float('target_weights').fill(0);
     const targets = this.integer('targets').fill(0n);
     const selected = this.integer('selected').fill(0n);
+    for (const { name } of GAZES) {
+      this.float(`gaze.${name}`).fill(0);
+      this.float(`gaze_weights.${name}`).fill(0);
+    }
     let supervised = 0;
     this.questions.length = 0;
     sequences.forEach((sequence, slot) => {
@@ -122,6 +131,11 @@ export class Batch {
           imageIndex[base + pictureStart + i] = BigInt(slot * tokensPerTile + i);
         }
       }
+      for (const { name, position, visualTokens } of sequence.gazes) {
+        const at = base + position;
+        this.float(`gaze_weights.${name}`)[at] = 1;
+        for (const token of visualTokens) this.float(`gaze.${name}`)[at * tokensPerTile + token] = 1;
+      }
       for (const { position, target, weight, question } of sequence.supervised) {
         if (supervised === answers) break;
         this.questions.push(question);
@@ -131,6 +145,7 @@ export class Batch {
       }
     });
     normalise(weights);
+    for (const { name } of GAZES) normalise(this.float(`gaze_weights.${name}`));
   }
 
   private float(name: string): Float32Array {

@@ -85,7 +85,7 @@ describe('a packed sequence', () => {
     batch.normalisePatchWeights();
     const packer = new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId);
     batch.setSequences(samples.map(pack), packer.pictureStart);
-    const graph = buildStepGraph(config, layout, words.ids.length, shape, 'joint');
+    const graph = buildStepGraph(config, layout, words.ids.length, shape, 'joint', packer.pictureStart);
     const session = await Session.create(engine, graph.model, { threads: 2 });
     const feeds = new Map<string, Feed>();
     for (const { name, shape: dims } of layout.slots)

@@ -15,9 +15,17 @@ export interface WorkerSetup {
   readonly gradients: readonly SharedArrayBuffer[];
 }
 
+/** 'compute' adds the gradients of one micro-batch to the worker's; the first of a step begins anew. */
 export type WorkerRequest =
-  | { readonly type: 'compute'; readonly firstPicture: number; readonly pictures: number }
-  | { readonly type: 'update'; readonly step: number; readonly learningRate: number; readonly scale: number };
+  | { readonly type: 'compute'; readonly firstPicture: number; readonly first: boolean }
+  | {
+      readonly type: 'update';
+      readonly step: number;
+      readonly learningRate: number;
+      readonly scale: number;
+      /** Workers whose gradients belong to the step. */
+      readonly contributors: readonly number[];
+    };
 
 /** Questions asked and answered exactly (every greedy token right), by type. */
 export type Tally = Record<string, { asked: number; right: number }>;

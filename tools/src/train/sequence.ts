@@ -1,5 +1,6 @@
 import { CONTROL_TOKENS, type Tokenizer } from '@speedq/processor';
 import type { Question, QuestionType } from '../data/types.ts';
+import type { Gaze, GazeName } from './gaze.ts';
 
 /** A sequence that packs a picture and several independent conversations about it. */
 export interface PackedSequence {
@@ -11,6 +12,8 @@ export interface PackedSequence {
   readonly seesPicture: readonly boolean[];
   /** Positions whose next token is supervised, that token, and its weight. */
   readonly supervised: SupervisedPosition[];
+  /** Where heads are shown what to look at in the picture. */
+  readonly gazes: GazePosition[];
   /** Tokens used of the whole length; the rest is padding. */
   readonly used: number;
 }
@@ -21,6 +24,18 @@ export interface SupervisedPosition {
   readonly weight: number;
   /** What is asked there; all positions of one answer share the object. */
   readonly question: Question;
+}
+
+export interface GazePosition {
+  readonly name: GazeName;
+  readonly position: number;
+  readonly visualTokens: readonly number[];
+}
+
+/** What to look at while a question is read and while its answer is given. */
+export interface GazesOf {
+  readonly inQuestion: (question: Question) => readonly Gaze[];
+  readonly inAnswer: (question: Question) => readonly Gaze[];
 }
 
 export type QuestionWeights = Readonly<Partial<Record<QuestionType, number>>>;
@@ -76,12 +91,14 @@ export class SequencePacker {
     conversations: readonly (readonly Question[])[],
     texts: readonly Question[],
     weights: QuestionWeights,
+    gazesOf?: GazesOf,
   ): PackedSequence {
     const ids = new Int32Array(length);
     const positions = new Int32Array(length);
     const segments = new Int32Array(length).fill(-1);
     const seesPicture = [true];
     const supervised: PackedSequence['supervised'] = [];
+    const gazes: PackedSequence['gazes'] = [];
     let used = 0;
     const prefix = withPicture ? this.picturePrefix : [];
     for (const id of prefix) {
@@ -92,7 +109,10 @@ export class SequencePacker {
     const append = (tokens: readonly SupervisedToken[], start: number, sees: boolean) => {
       if (used + tokens.length > length) return;
       const segment = seesPicture.push(sees) - 1;
-      tokens.forEach(({ id, weight, question }, i) => {
+      tokens.forEach(({ id, weight, question, looks }, i) => {
+        // Like the loss, what an answer is read off belongs to the position before its token.
+        for (const { name, visualTokens } of looks ?? [])
+          gazes.push({ name, position: question ? used - 1 : used, visualTokens });
         if (question) supervised.push({ position: used - 1, target: id, weight, question });
         ids[used] = id;
         positions[used] = start + i;
@@ -100,26 +120,35 @@ export class SequencePacker {
       });
     };
     if (withPicture)
-      for (const turns of conversations) append(this.segment(turns, true, weights), prefix.length, true);
+      for (const turns of conversations)
+        append(this.segment(turns, true, weights, gazesOf), prefix.length, true);
     for (const question of texts) append(this.segment([question], false, weights), 0, false);
-    return { ids, positions, segments, seesPicture, supervised, used };
+    return { ids, positions, segments, seesPicture, supervised, gazes, used };
   }
 
   private segment(
     turns: readonly Question[],
     afterPicture: boolean,
     weights: QuestionWeights,
+    gazesOf?: GazesOf,
   ): SupervisedToken[] {
     const tokens: SupervisedToken[] = [];
     const plain = (ids: readonly number[]) => ids.forEach((id) => tokens.push({ id, weight: 0 }));
     turns.forEach((asked, turn) => {
       if (turn > 0) plain(this.newline);
       if (turn > 0 || !afterPicture) plain(this.userHeader);
-      plain(this.tokenizer.encode(asked.question));
+      const looking = (gazes: readonly Gaze[] | undefined, index: number) =>
+        gazes?.filter(({ token }) => token === index);
+      const gazesInQuestion = gazesOf?.inQuestion(asked);
+      this.tokenizer
+        .encode(asked.question)
+        .forEach((id, i) => tokens.push({ id, weight: 0, looks: looking(gazesInQuestion, i) }));
       plain(this.answerHeader);
       const weight = weights[asked.type] ?? 1;
-      for (const id of [...this.tokenizer.encode(asked.answer), this.messageEnd])
-        tokens.push({ id, weight, question: asked });
+      const gazesInAnswer = gazesOf?.inAnswer(asked);
+      [...this.tokenizer.encode(asked.answer), this.messageEnd].forEach((id, i) =>
+        tokens.push({ id, weight, question: asked, looks: looking(gazesInAnswer, i) }),
+      );
     });
     return tokens;
   }
@@ -130,4 +159,5 @@ interface SupervisedToken {
   readonly weight: number;
   /** Set on tokens of an answer. */
   readonly question?: Question;
+  readonly looks?: readonly Gaze[];
 }

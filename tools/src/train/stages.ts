@@ -11,14 +11,19 @@ export interface Lesson {
 export interface TrainStage {
   readonly name: string;
   readonly kind: StepKind;
-  /** Pictures in all, and in one optimiser step over all workers. */
+  /** Pictures in all, and in one optimiser step: a multiple of `MICRO_BATCH`. */
   readonly pictures: number;
   readonly picturesPerStep: number;
   readonly learningRate: number;
   readonly warmupSteps: number;
   /** Share of the steps, at the end, over which the learning rate falls to a twentieth. */
   readonly decay: number;
-  readonly losses: { readonly language: number; readonly patch: number; readonly align: number };
+  readonly losses: {
+    readonly language: number;
+    readonly patch: number;
+    readonly align: number;
+    readonly gaze: number;
+  };
   readonly questionWeights: QuestionWeights;
   readonly lessons: readonly Lesson[];
   /** Questions without a picture that fill up each sequence. */
@@ -31,13 +36,14 @@ export interface TrainStage {
 const SEQUENCE_LENGTH = 152;
 const ANSWERS_PER_PICTURE = 30;
 
-export function stepShape(picturesPerWorker: number): StepShape {
-  return {
-    pictures: picturesPerWorker,
-    length: SEQUENCE_LENGTH,
-    answers: picturesPerWorker * ANSWERS_PER_PICTURE,
-  };
-}
+/** Pictures of a micro-batch: small, so that a worker whose core is busy elsewhere holds up a step little. */
+export const MICRO_BATCH = 4;
+
+export const stepShape: StepShape = {
+  pictures: MICRO_BATCH,
+  length: SEQUENCE_LENGTH,
+  answers: MICRO_BATCH * ANSWERS_PER_PICTURE,
+};
 
 const ALL_QUESTIONS = {
   describe: 0.7,
@@ -56,6 +62,10 @@ const MOSAICS: Mix = {
   scenes: { mosaic: 0.55, glyphs: 0.25, objects: 0.1, word: 0.1 },
   questions: { what: 1 },
 };
+const GLYPHS: Mix = {
+  scenes: { mosaic: 0.2, glyphs: 0.4, word: 0.25, chart: 0.1, objects: 0.05 },
+  questions: { what: 1, read: 1, bar: 1 },
+};
 const ORDINARY: Mix = {
   scenes: { objects: 0.62, counting: 0.14, word: 0.12, chart: 0.12 },
   questions: ALL_QUESTIONS,
@@ -68,6 +78,13 @@ const ORDINARY: Mix = {
 const selecting = (kinds?: number): Mix => ({
   scenes: { objects: 1 },
   questions: { exists: 1, choice: 0.4, where: 0.3 },
+  kinds,
+});
+
+/** Questions that select an object by its place, or a place by its object. */
+const placing = (kinds?: number): Mix => ({
+  scenes: { objects: 1 },
+  questions: { at: 1, where: 0.7, exists: 0.4 },
   kinds,
 });
 
@@ -108,7 +125,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     learningRate: 1e-3,
     warmupSteps: 150,
     decay: 0.3,
-    losses: { language: 0, patch: 1, align: 0 },
+    losses: { language: 0, patch: 1, align: 0, gaze: 0 },
     questionWeights: {},
     lessons: always(MOSAICS),
     textsPerPicture: 4,
@@ -122,7 +139,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     learningRate: 1e-3,
     warmupSteps: 150,
     decay: 0.2,
-    losses: { language: 1, patch: 0, align: 0 },
+    losses: { language: 1, patch: 0, align: 0, gaze: 0.2 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: always(ORDINARY),
     textsPerPicture: 4,
@@ -136,7 +153,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     learningRate: 6e-4,
     warmupSteps: 50,
     decay: 0.2,
-    losses: { language: 1, patch: 0, align: 0 },
+    losses: { language: 1, patch: 0, align: 0, gaze: 0.2 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: [
       selectingFrom(0, 1, 8),
@@ -155,7 +172,7 @@ export const PICO_STAGES: readonly TrainStage[] = [
     learningRate: 2e-3,
     warmupSteps: 20,
     decay: 0.5,
-    losses: { language: 0, patch: 0, align: 1 },
+    losses: { language: 0, patch: 0, align: 1, gaze: 0 },
     questionWeights: {},
     lessons: always(ORDINARY),
     textsPerPicture: 4,
@@ -169,10 +186,54 @@ export const PICO_STAGES: readonly TrainStage[] = [
     learningRate: 7e-4,
     warmupSteps: 150,
     decay: 0.35,
-    losses: { language: 1, patch: 0.2, align: 0.5 },
+    losses: { language: 1, patch: 0.2, align: 0.5, gaze: 0.2 },
     questionWeights: QUESTION_WEIGHTS,
     lessons: [selectingFrom(0, 0.35)],
     textsPerPicture: 4,
     startsFrom: ['align'],
+  },
+  {
+    name: 'glyphs',
+    kind: 'vision',
+    pictures: 30_000,
+    picturesPerStep: 16,
+    learningRate: 1e-3,
+    warmupSteps: 50,
+    decay: 0.3,
+    losses: { language: 0, patch: 1, align: 0, gaze: 0 },
+    questionWeights: {},
+    lessons: always(GLYPHS),
+    textsPerPicture: 0,
+    startsFrom: ['joint'],
+  },
+  {
+    name: 'refine',
+    kind: 'joint',
+    pictures: 45_000,
+    picturesPerStep: 16,
+    learningRate: 8e-4,
+    warmupSteps: 100,
+    decay: 0.4,
+    losses: { language: 1, patch: 0.2, align: 0.5, gaze: 0.3 },
+    questionWeights: QUESTION_WEIGHTS,
+    lessons: [
+      {
+        from: 0,
+        mixes: [
+          { share: 0.5, mix: placing(24) },
+          { share: 0.5, mix: ORDINARY },
+        ],
+      },
+      {
+        from: 4_000,
+        mixes: [
+          { share: 0.15, mix: placing() },
+          { share: 0.15, mix: selecting() },
+          { share: 0.7, mix: ORDINARY },
+        ],
+      },
+    ],
+    textsPerPicture: 4,
+    startsFrom: ['joint', 'glyphs'],
   },
 ];

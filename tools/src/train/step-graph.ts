@@ -15,6 +15,7 @@ import {
   primitives as op,
   type Tensor,
 } from '@speedq/onnx';
+import { gazesOf } from './gaze.ts';
 import { PATCH_COLOUR, PATCH_KIND, type ParameterLayout } from './parameter-layout.ts';
 
 /** Fixed sizes of one micro-batch: sequences pack several questions about one picture. */
@@ -47,7 +48,7 @@ const ORACLE_SCALE = 4;
 export const PREDICTED = 'predicted';
 
 /** Names of the losses and of the scalar inputs `weight.<loss>` that mix them. */
-const LOSSES = { language: 'language', patch: 'patch', align: 'align' } as const;
+const LOSSES = { language: 'language', patch: 'patch', align: 'align', gaze: 'gaze' } as const;
 
 /** Forward, losses and gradients of one micro-batch in one graph. */
 export function buildStepGraph(
@@ -56,6 +57,8 @@ export function buildStepGraph(
   words: number,
   shape: StepShape,
   kind: StepKind,
+  /** Where the visual tokens begin in a sequence. */
+  pictureStart: number,
 ): StepGraph {
   const g = new Graph();
   const shapes = new Map(layout.slots.map((slot) => [slot.name, slot.shape]));
@@ -69,6 +72,7 @@ export function buildStepGraph(
   const grid = config.vision.imageSize / config.vision.patchSize;
   const patches = grid * grid;
   const half = config.language.headDim / 2;
+  const attention: Tensor[] = [];
   const ops = new OnnxOps(g, {
     parameter,
     vision: { tiles: pictures, tokens: patches + 1 },
@@ -81,6 +85,7 @@ export function buildStepGraph(
       imageIndex: g.input('image_index', [pictures * length], 'int64'),
       imageMask: g.input('image_mask', [pictures * length, 1]),
       selected: g.input('selected', [answers], 'int64'),
+      observeAttention: (layer, probabilities) => (attention[layer] = probabilities),
     },
   });
 
@@ -103,6 +108,8 @@ export function buildStepGraph(
     );
     const value = crossEntropy(g, logits, targets, g.input('target_weights', [answers]));
     losses.push({ name: LOSSES.language, value });
+    if (gazesOf(config).length > 0)
+      losses.push({ name: LOSSES.gaze, value: gazeLoss(g, config, shape, attention, pictureStart) });
   };
 
   switch (kind) {
@@ -179,6 +186,37 @@ function namingLoss(g: Graph, features: Tensor, table: Tensor, shown: Tensor, to
   const logits = op.matmul(g, features, op.transpose(g, table, [1, 0]));
   const picked = op.reduceSum(g, op.mul(g, shown, logSoftmax(g, logits)), [0, 1]);
   return op.mul(g, op.reshape(g, picked, []), -1 / tokens);
+}
+
+/** −log of the attention that the guided heads give to the visual tokens they are shown. */
+function gazeLoss(
+  g: Graph,
+  config: InternVLConfig,
+  { pictures, length }: StepShape,
+  attention: readonly Tensor[],
+  pictureStart: number,
+): Tensor {
+  const { tokensPerTile } = config;
+  const terms = gazesOf(config).map(({ name, layer, keyValueHead }) => {
+    const group = slice(g, attention[layer], 1, keyValueHead, 1);
+    const firstHead = op.reshape(g, slice(g, group, 2, 0, length), [pictures, length, length]);
+    const seen = slice(g, firstHead, 2, pictureStart, tokensPerTile);
+    const shown = op.mul(g, seen, g.input(`gaze.${name}`, [pictures, length, tokensPerTile]));
+    const surprise = op.log(g, op.add(g, op.reduceSum(g, shown, [2]), NO_ATTENTION));
+    const weighted = op.mul(g, surprise, g.input(`gaze_weights.${name}`, [pictures, length, 1]));
+    return op.reshape(g, op.reduceSum(g, weighted, [0, 1, 2]), []);
+  });
+  const sum = terms.reduce((a, b) => op.add(g, a, b));
+  return op.mul(g, sum, -1);
+}
+
+/** Keeps the logarithm finite where a head looks elsewhere altogether. */
+const NO_ATTENTION = 1e-4;
+
+function slice(g: Graph, x: Tensor, axis: number, begin: number, size: number): Tensor {
+  const rest = (x.shape[axis] as number) - begin - size;
+  const sizes = [begin, size, rest].filter((part) => part > 0);
+  return sizes.length === 1 ? x : op.split(g, x, sizes, axis)[begin > 0 ? 1 : 0];
 }
 
 /** Mean squared distance of rows, per token. */

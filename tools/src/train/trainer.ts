@@ -11,7 +11,7 @@ import { AUXILIARY_PREFIX, parameterLayout } from './parameter-layout.ts';
 import { AUXILIARY_HEADS, loadPico } from './pico.ts';
 import type { Tally, WorkerReply, WorkerRequest, WorkerSetup } from './protocol.ts';
 import { learningRateAt } from './schedule.ts';
-import { PICO_STAGES, type TrainStage } from './stages.ts';
+import { MICRO_BATCH, PICO_STAGES, type TrainStage } from './stages.ts';
 
 export interface TrainOptions {
   readonly stage: TrainStage;
@@ -46,12 +46,6 @@ const CLIP_NORM = 1;
 /** Runs one stage to its end, or resumes it; saves its state as it goes. */
 export async function trainStage(options: TrainOptions): Promise<void> {
   const { stage, seed, workers: count, runs } = options;
-  if (stage.picturesPerStep % count !== 0) {
-    throw new SpeedqError(
-      'invalid-argument',
-      `${stage.picturesPerStep} pictures per step do not divide by ${count} workers.`,
-    );
-  }
   const { config } = await loadPico(options.model);
   const layout = parameterLayout(config, AUXILIARY_HEADS);
   const file = stateFile(runs, stage.name);
@@ -99,15 +93,24 @@ export async function trainStage(options: TrainOptions): Promise<void> {
   const save = () => saveState(file, { step, parameters, m, v });
   try {
     while (step < steps && !options.signal?.aborted) {
-      const replies = await ask({
-        type: 'compute',
-        firstPicture: step * stage.picturesPerStep,
-        pictures: stage.picturesPerStep,
-      });
+      const microBatches = Math.ceil(stage.picturesPerStep / MICRO_BATCH);
+      let next = 0;
+      // Each takes the next micro-batch when it is free: they need not be equally fast.
+      const contributors = new Set<number>();
+      await Promise.all(
+        pool.map(async (worker, index) => {
+          while (next < microBatches) {
+            const first = !contributors.has(index);
+            contributors.add(index);
+            const firstPicture = step * stage.picturesPerStep + next++ * MICRO_BATCH;
+            const reply = await exchange(worker, { type: 'compute', firstPicture, first });
+            if (reply.type === 'computed') report.add(reply.losses, reply.tally, MICRO_BATCH);
+          }
+        }),
+      );
       step++;
-      for (const reply of replies)
-        if (reply.type === 'computed') report.add(reply.losses, reply.tally, stage.picturesPerStep / count);
-      const norm = gradientNorm(gradientViews, active) / count;
+      const views = gradientViews.filter((_, index) => contributors.has(index));
+      const norm = gradientNorm(views, active) / microBatches;
       if (!Number.isFinite(norm)) {
         throw new SpeedqError(
           'internal',
@@ -115,7 +118,8 @@ export async function trainStage(options: TrainOptions): Promise<void> {
         );
       }
       const learningRate = learningRateAt(step, steps, stage);
-      await ask({ type: 'update', step, learningRate, scale: Math.min(1, CLIP_NORM / norm) / count });
+      const scale = Math.min(1, CLIP_NORM / norm) / microBatches;
+      await ask({ type: 'update', step, learningRate, scale, contributors: [...contributors] });
       if (step % REPORT_EVERY === 0 || step === steps) {
         const progress = report.finish(step, steps, learningRate);
         await appendFile(join(runs, `${stage.name}.ndjson`), `${JSON.stringify(progress)}\n`);

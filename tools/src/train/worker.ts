@@ -5,12 +5,13 @@ import { createGenerator, type Mix, type TrainingSample } from '../data/index.ts
 import { createRandom } from '../data/random.ts';
 import { Batch } from './batch.ts';
 import { FeatureWords } from './feature-words.ts';
+import { GazeGuide } from './gaze.ts';
 import { AUXILIARY_HEADS, loadPico } from './pico.ts';
 import { parameterLayout, parameterViews } from './parameter-layout.ts';
 import type { Tally, WorkerReply, WorkerRequest, WorkerSetup } from './protocol.ts';
 import { SequencePacker, type PackedSequence } from './sequence.ts';
 import { buildStepGraph, PREDICTED } from './step-graph.ts';
-import { dataSeed, stepShape } from './stages.ts';
+import { dataSeed, MICRO_BATCH, stepShape } from './stages.ts';
 
 /** Optimiser of the trial runs: a short second-moment memory suits short runs. */
 const OPTIMISER = { beta1: 0.9, beta2: 0.97, epsilon: 1e-8 };
@@ -31,12 +32,11 @@ const parameters = new Float32Array(layout.total);
 const gradients = new Float32Array(layout.total);
 const sharedGradients = setup.gradients.map((buffer) => new Float32Array(buffer));
 
-const perWorker = stage.picturesPerStep / count;
-const shape = stepShape(perWorker);
 const words = new FeatureWords(tokenizer);
-const batch = new Batch(config, shape, words);
+const batch = new Batch(config, stepShape, words);
 const packer = new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId);
-const graph = buildStepGraph(config, layout, words.ids.length, shape, stage.kind);
+const guide = new GazeGuide(tokenizer, Math.sqrt(config.tokensPerTile));
+const graph = buildStepGraph(config, layout, words.ids.length, stepShape, stage.kind, packer.pictureStart);
 const session = await Session.create(ort, graph.model, { threads: setup.threads });
 
 const feeds = new Map<string, Feed>();
@@ -93,23 +93,31 @@ function conversationsOf(sample: TrainingSample, picture: number) {
   return conversations;
 }
 
-async function compute(firstPicture: number): Promise<WorkerReply> {
-  parameters.set(shared);
+async function compute({
+  firstPicture,
+  first,
+}: Extract<WorkerRequest, { type: 'compute' }>): Promise<WorkerReply> {
+  if (first) parameters.set(shared);
   const sequences: PackedSequence[] = [];
-  for (let slot = 0; slot < perWorker; slot++) {
-    const picture = firstPicture + index * perWorker + slot;
+  for (let slot = 0; slot < MICRO_BATCH; slot++) {
+    const picture = firstPicture + slot;
     const sample = generatorAt(picture).sample(picture);
     batch.setPicture(slot, sample);
     if (!answering) continue;
     const facts = texts.sample(picture).questions.slice(0, stage.textsPerPicture);
     sequences.push(
-      packer.pack(shape.length, true, conversationsOf(sample, picture), facts, stage.questionWeights),
+      packer.pack(stepShape.length, true, conversationsOf(sample, picture), facts, stage.questionWeights, {
+        inQuestion: (question) => guide.inQuestion(question, sample),
+        inAnswer: (question) => guide.inAnswer(question, sample),
+      }),
     );
   }
   batch.normalisePatchWeights();
   if (sequences.length > 0) batch.setSequences(sequences, packer.pictureStart);
   const outputs = await session.run(feeds, results);
-  sharedGradients[index].set(gradients);
+  const sum = sharedGradients[index];
+  if (first) sum.set(gradients);
+  else for (let i = 0; i < sum.length; i++) sum[i] += gradients[i];
   const losses = Object.fromEntries(
     graph.losses.map((loss) => [loss, (outputs.get(`loss.${loss}`)!.data as Float32Array)[0]]),
   );
@@ -134,13 +142,19 @@ function tally(predicted: BigInt64Array): Tally {
 }
 
 /** AdamW on this worker's share of the elements, with the gradients of all workers. */
-function update({ step, learningRate, scale }: Extract<WorkerRequest, { type: 'update' }>): WorkerReply {
+function update({
+  step,
+  learningRate,
+  scale,
+  contributors,
+}: Extract<WorkerRequest, { type: 'update' }>): WorkerReply {
   const state = { parameters: shared, gradients, m: new Float32Array(setup.m), v: new Float32Array(setup.v) };
   const share = Math.ceil(layout.total / count);
   const begin = index * share;
   const end = Math.min(begin + share, layout.total);
-  gradients.set(sharedGradients[0].subarray(begin, end), begin);
-  for (const other of sharedGradients.slice(1)) for (let i = begin; i < end; i++) gradients[i] += other[i];
+  const [first, ...others] = contributors.map((worker) => sharedGradients[worker]);
+  gradients.set(first.subarray(begin, end), begin);
+  for (const other of others) for (let i = begin; i < end; i++) gradients[i] += other[i];
   for (const slot of layout.slots) {
     const range = { begin: Math.max(slot.offset, begin), end: Math.min(slot.offset + slot.size, end) };
     if (range.begin >= range.end || !graph.trained.includes(slot.name)) continue;
@@ -153,7 +167,7 @@ function update({ step, learningRate, scale }: Extract<WorkerRequest, { type: 'u
 port.on('message', (request: WorkerRequest) => {
   if (request.type === 'update') reply(update(request));
   else
-    void compute(request.firstPicture).then(reply, (error: unknown) => {
+    void compute(request).then(reply, (error: unknown) => {
       throw error;
     });
 });
