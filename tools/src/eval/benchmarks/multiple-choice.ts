@@ -16,6 +16,12 @@ export function multipleChoicePrompt({ hint, question, options }: QuestionText):
   return lines.join('\n');
 }
 
+/** Unlike \s it has the information separators and not the byte order mark. */
+const PYTHON_SPACE = new RegExp(
+  `[\\t-\\r\\p{Zs}\\u0085\\u2028\\u2029${String.fromCharCode(0x1c)}-${String.fromCharCode(0x1f)}]+`,
+  'u',
+);
+
 /** Answers that VLMEvalKit counts as refusals. */
 const REFUSALS = [
   "Sorry, I can't help with images of people yet.",
@@ -26,9 +32,7 @@ const REFUSALS = [
 
 /** Python's str.split(). */
 export function pythonWords(text: string): string[] {
-  return text
-    .split(/[\t-\r\u001c- \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/)
-    .filter(Boolean);
+  return text.split(PYTHON_SPACE).filter(Boolean);
 }
 
 /**
@@ -57,8 +61,8 @@ function inferLetter(letters: readonly string[], text: string): string | undefin
 function inferText(options: Readonly<Record<string, string>>, text: string): string | undefined {
   const lower = text.toLowerCase();
   // A long answer that goes through all options chooses none. Lengths in code points, as Python counts.
-  const length = Object.values(options).reduce((sum, option) => sum + [...option].length, 0);
-  if ([...lower].length > 2 * length) return undefined;
+  const length = Object.values(options).reduce((sum, option) => sum + codePoints(option), 0);
+  if (codePoints(lower) > 2 * length) return undefined;
   const named = Object.entries(options).filter(([, option]) => lower.includes(option.toLowerCase()));
   return named.length === 1 ? named[0][0] : undefined;
 }

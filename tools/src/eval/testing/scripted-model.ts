@@ -35,9 +35,9 @@ export function scriptedModel(script: Script, kind: EngineKind = 'cpu', confiden
   const header = picoTokenizer.encode('assistant\n');
 
   function next(ids: readonly number[]): number {
-    // The answer begins after the last header.
+    // The answer begins after the last header; without one everything is answer.
     let start = ids.length;
-    while (!header.every((id, i) => ids[start - header.length + i] === id)) start--;
+    while (start > 0 && !header.every((id, i) => ids[start - header.length + i] === id)) start--;
     const prompt = picoTokenizer.decode(ids.slice(0, start));
     const answer = [...picoTokenizer.encode(script(prompt, ids.includes(IMAGE) ? picture : undefined)), STOP];
     return answer[ids.length - start] ?? STOP;
