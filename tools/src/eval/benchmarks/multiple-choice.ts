@@ -67,6 +67,10 @@ function inferText(options: Readonly<Record<string, string>>, text: string): str
   return named.length === 1 ? named[0][0] : undefined;
 }
 
+function codePoints(text: string): number {
+  return Array.from(text).length;
+}
+
 export function isRightOption(
   { options, answer }: Pick<QuestionText, 'options' | 'answer'>,
   prediction: string,
