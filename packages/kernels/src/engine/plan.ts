@@ -1,12 +1,14 @@
 import type { Grid } from './grid.ts';
 import type { PipelineCache } from './pipelines.ts';
-import type { Recorder, Value } from './recorder.ts';
-import { isValue } from './recorder.ts';
+import type { Recorder, Resource, Value } from './recorder.ts';
+import { BufferRef, isValue } from './recorder.ts';
 
 interface PreparedStep {
   readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
+  bindGroup: GPUBindGroup;
   readonly grid: (count: number) => Grid;
+  /** For steps that bind a buffer that may be replaced: a bind group of the present ones. */
+  readonly bindAnew?: () => GPUBindGroup;
 }
 
 /** A recording made ready: pipelines and bind groups exist, a run only encodes dispatches. */
@@ -27,20 +29,23 @@ export class Plan {
     recorder: Recorder,
     bufferOf: (value: Value) => GPUBuffer,
   ): Promise<Plan> {
+    const currentBuffer = (resource: Resource): GPUBuffer => {
+      if (resource instanceof BufferRef) return resource.buffer;
+      if (!isValue(resource)) return resource;
+      return recorder.fixedBuffer(resource) ?? bufferOf(resource);
+    };
     const steps = await Promise.all(
       recorder.dispatches.map(async ({ program, resources, grid }): Promise<PreparedStep> => {
         const { pipeline, layout } = await pipelines.get(program);
-        const entries = resources.map((resource, binding) => ({
-          binding,
-          resource: {
-            buffer: isValue(resource) ? (recorder.fixedBuffer(resource) ?? bufferOf(resource)) : resource,
-          },
-        }));
-        return {
-          pipeline,
-          bindGroup: device.createBindGroup({ label: program.label, layout, entries }),
-          grid,
+        const bind = (): GPUBindGroup => {
+          const entries = resources.map((resource, binding) => ({
+            binding,
+            resource: { buffer: currentBuffer(resource) },
+          }));
+          return device.createBindGroup({ label: program.label, layout, entries });
         };
+        const mayChange = resources.some((resource) => resource instanceof BufferRef);
+        return { pipeline, bindGroup: bind(), grid, bindAnew: mayChange ? bind : undefined };
       }),
     );
     return new Plan(recorder.params, steps);
@@ -48,6 +53,11 @@ export class Plan {
 
   get stepCount(): number {
     return this.#steps.length;
+  }
+
+  /** After a BufferRef got another buffer. */
+  rebind(): void {
+    for (const step of this.#steps) if (step.bindAnew) step.bindGroup = step.bindAnew();
   }
 
   /** Encodes the steps [from, to) for `count` tokens or tiles. */

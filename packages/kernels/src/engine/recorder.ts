@@ -24,15 +24,28 @@ export interface Value {
   readonly rows: Rows;
   readonly width: number;
   readonly buffer?: GPUBuffer;
+  /** Columns from `offset` on of another value, which is what a dispatch binds. */
+  readonly slice?: { readonly of: Value; readonly offset: number };
 }
+
+/** A buffer that may be replaced by a larger one; plans that bind it must then be rebound. */
+export class BufferRef {
+  buffer: GPUBuffer;
+
+  constructor(buffer: GPUBuffer) {
+    this.buffer = buffer;
+  }
+}
+
+export type Resource = Value | GPUBuffer | BufferRef;
 
 export interface Dispatch {
   readonly program: Program;
-  readonly resources: readonly (Value | GPUBuffer)[];
+  readonly resources: readonly Resource[];
   readonly grid: (count: number) => Grid;
 }
 
-export function isValue(resource: Value | GPUBuffer): resource is Value {
+export function isValue(resource: Resource): resource is Value {
   return 'width' in resource && 'rows' in resource;
 }
 
@@ -53,6 +66,11 @@ export class Recorder {
     return { label, rows, width };
   }
 
+  /** Columns [offset, offset+width) of an activation. */
+  slice(of: Value, label: string, offset: number, width: number): Value {
+    return { label, rows: of.rows, width, slice: { of, offset } };
+  }
+
   /** Puts an activation that must outlive the run into a buffer of its own. */
   keep(value: Value, buffer: GPUBuffer): void {
     this.#kept.set(value, buffer);
@@ -65,7 +83,7 @@ export class Recorder {
 
   dispatch(
     program: Program,
-    resources: readonly (Value | GPUBuffer | undefined)[],
+    resources: readonly (Resource | undefined)[],
     grid: (count: number) => Grid,
   ): void {
     const present = resources.filter((resource) => resource !== undefined);
@@ -73,6 +91,9 @@ export class Recorder {
       throw new Error(
         `${program.label}: ${present.length} resources for ${program.bindings.length} bindings`,
       );
+    }
+    if (present.some((resource) => isValue(resource) && resource.slice !== undefined)) {
+      throw new Error(`${program.label}: a slice cannot be bound, only what it is a slice of`);
     }
     this.dispatches.push({ program, resources: present, grid });
   }

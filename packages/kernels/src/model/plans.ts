@@ -9,11 +9,10 @@ import { Plan } from '../engine/plan.ts';
 import { PARAMS_BYTES } from '../engine/program.ts';
 import type { Value } from '../engine/recorder.ts';
 import { ONE_ROW, Recorder } from '../engine/recorder.ts';
-import { recordArgmax } from '../ops/argmax/record.ts';
-import type { LayerCache } from '../ops/rope-cache/record.ts';
-import { ropeTable } from '../ops/rope-cache/table.ts';
+import { recordArgmax, recordCandidates } from '../ops/argmax/record.ts';
 import { recordLastRow } from '../ops/select-row/record.ts';
 import type { WeightStore } from '../weights/store.ts';
+import { KeyValueCache } from './kv-cache.ts';
 import { WebGPUOps } from './webgpu-ops.ts';
 
 export interface Capacities {
@@ -54,16 +53,32 @@ export interface ModelPlans {
     /** u32 [MAX_DECODE_STEPS] */
     readonly tokens: GPUBuffer;
   };
+  readonly cache: KeyValueCache;
 }
 
-/** Records the three plans over `forward.ts`, places their activations in one pool and prepares them. */
-export async function preparePlans(
+/** The three plans over `forward.ts`, with all their buffers, before anything is compiled. */
+export interface ModelRecording {
+  readonly vision: Recorder;
+  readonly prefill: RecordedLanguage;
+  readonly decode: RecordedLanguage;
+  readonly buffers: ModelPlans['buffers'];
+  readonly cache: KeyValueCache;
+  readonly bufferOf: (value: Value) => GPUBuffer;
+}
+
+interface RecordedLanguage {
+  readonly recorder: Recorder;
+  /** Index of the first step that computes logits. */
+  readonly head: number;
+}
+
+/** Records the plans and places their activations in one pool. */
+export function recordPlans(
   allocator: Allocator,
   config: InternVLConfig,
   weights: WeightStore,
   capacities: Capacities,
-): Promise<ModelPlans> {
-  const { device } = allocator;
+): ModelRecording {
   const { vision, language, tokensPerTile, imageTokenId } = config;
   const { maxContext, prefillChunk, tilesPerBatch } = capacities;
   const floats = (label: string, count: number) => allocator.storage(label, count * 4);
@@ -77,11 +92,11 @@ export async function preparePlans(
     next: floats('next token', 1),
     tokens: floats('decoded tokens', MAX_DECODE_STEPS),
   };
-  const caches = createCaches(allocator, config, maxContext);
+  const cache = new KeyValueCache(allocator, config, maxContext);
   const recorderOf = (maxCount: number) =>
-    new Recorder(maxCount, allocator.storage('parameters', PARAMS_BYTES, bufferUsage.uniform));
+    new Recorder(maxCount, allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform));
   const opsOf = (recorder: Recorder, allRows: boolean) =>
-    new WebGPUOps({ recorder, weights, caches, tileSize: vision.imageSize, allRows });
+    new WebGPUOps({ recorder, weights, caches: cache.layers, tileSize: vision.imageSize, allRows });
 
   const visionRecorder = recorderOf(tilesPerBatch);
   const pixels: Value = {
@@ -108,7 +123,7 @@ export async function preparePlans(
       logits = recordLastRow(recorder, logits);
     }
     recorder.keep(logits, buffers.logits);
-    recordArgmax(recorder, logits, buffers);
+    recordArgmax(recorder, ops.candidates ?? recordCandidates(recorder, logits), buffers);
     return head;
   };
   const prefillRecorder = recorderOf(prefillChunk);
@@ -135,29 +150,32 @@ export async function preparePlans(
   const recorders = [visionRecorder, prefillRecorder, decodeRecorder];
   const placed = recorders.map((recorder) => assignSlots(recorder, pool));
   const slots = pool.sizes.map((bytes, slot) => allocator.storage(`activations ${slot}`, bytes));
+  return {
+    vision: visionRecorder,
+    prefill: { recorder: prefillRecorder, head: prefillHead },
+    decode: { recorder: decodeRecorder, head: decodeHead },
+    buffers,
+    cache,
+    bufferOf: (value) => slots[placed.find((assigned) => assigned.has(value))!.get(value)!],
+  };
+}
+
+/** Compiles what was recorded. */
+export async function preparePlans(
+  device: GPUDevice,
+  { vision, prefill, decode, buffers, cache, bufferOf }: ModelRecording,
+): Promise<ModelPlans> {
   const pipelines = new PipelineCache(device);
   const [visionPlan, prefillPlan, decodePlan] = await Promise.all(
-    recorders.map((recorder, index) =>
-      Plan.prepare(device, pipelines, recorder, (value) => slots[placed[index].get(value)!]),
+    [vision, prefill.recorder, decode.recorder].map((recorder) =>
+      Plan.prepare(device, pipelines, recorder, bufferOf),
     ),
   );
   return {
     vision: visionPlan,
-    prefill: { plan: prefillPlan, head: prefillHead },
-    decode: { plan: decodePlan, head: decodeHead },
+    prefill: { plan: prefillPlan, head: prefill.head },
+    decode: { plan: decodePlan, head: decode.head },
     buffers,
+    cache,
   };
-}
-
-function createCaches(allocator: Allocator, { language }: InternVLConfig, maxContext: number): LayerCache[] {
-  const { numLayers, numKeyValueHeads, headDim, ropeTheta } = language;
-  const bytes = maxContext * numKeyValueHeads * headDim * 4;
-  const table = ropeTable(maxContext, headDim, ropeTheta);
-  const rotations = allocator.storage('rotations', table.byteLength);
-  allocator.device.queue.writeBuffer(rotations, 0, table);
-  return Array.from({ length: numLayers }, (_, layer) => ({
-    keys: allocator.storage(`keys ${layer}`, bytes),
-    values: allocator.storage(`values ${layer}`, bytes),
-    ropeTable: rotations,
-  }));
 }

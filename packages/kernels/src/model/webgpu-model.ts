@@ -8,19 +8,12 @@ import type { WeightSource } from '../weights/source.ts';
 import { WeightStore } from '../weights/store.ts';
 import type { ImageFeatures } from './image-features.ts';
 import { FeatureRows, GPUImageFeatures } from './image-features.ts';
+import { memoryUse } from './memory.ts';
+import type { MemoryUse } from './memory.ts';
+import { capacitiesOf } from './options.ts';
+import type { WebGPUModelOptions } from './options.ts';
 import type { Capacities, ModelPlans } from './plans.ts';
-import { MAX_DECODE_STEPS, preparePlans } from './plans.ts';
-
-export interface WebGPUModelOptions {
-  /** Tokens the KV cache holds. */
-  readonly maxContext: number;
-  /** Tokens per prefill run: bounds activations and how long an abort can go unnoticed. Default 256. */
-  readonly prefillChunk?: number;
-  /** Tiles per run of the vision encoder. Default: as many as keep it near 2,048 tokens. */
-  readonly tilesPerBatch?: number;
-  /** For tests: keep the logits of every position of a prefill run, see readAllLogits. */
-  readonly allLogits?: boolean;
-}
+import { MAX_DECODE_STEPS, preparePlans, recordPlans } from './plans.ts';
 
 /** An InternVL model on the GPU with one KV cache. Calls may not overlap. */
 export interface WebGPUModel {
@@ -29,6 +22,8 @@ export interface WebGPUModel {
   readonly maxContext: number;
   /** Bytes of all GPU buffers: weights, cache, activations, living image features. */
   readonly memoryBytes: number;
+  /** The same by purpose. */
+  readonly memory: MemoryUse;
   /** Normalised pixels [tiles, 3, S, S] → features that stay on the GPU until destroyed. */
   encodeImages(pixels: Float32Array, tiles: number, signal?: AbortSignal): Promise<ImageFeatures>;
   /**
@@ -50,9 +45,6 @@ export interface WebGPUModel {
   destroy(): void;
 }
 
-const DEFAULT_PREFILL_CHUNK = 256;
-const VISION_TOKENS_PER_BATCH = 2048;
-
 /**
  * Uploads the weights and prepares the plans. Runs within default device limits.
  * @throws SpeedqError 'missing-tensor', 'shape-mismatch', 'unsupported', 'out-of-memory', 'invalid-argument'.
@@ -63,32 +55,13 @@ export async function createWebGPUModel(
   weights: WeightSource,
   options: WebGPUModelOptions,
 ): Promise<WebGPUModel> {
-  const { vision, language } = config;
-  const tileTokens = 1 + (vision.imageSize / vision.patchSize) ** 2;
-  const capacities: Capacities = {
-    maxContext: options.maxContext,
-    // a plan of one row would be the decode plan, which takes no images
-    prefillChunk: Math.max(2, Math.min(options.prefillChunk ?? DEFAULT_PREFILL_CHUNK, options.maxContext)),
-    tilesPerBatch: options.tilesPerBatch ?? Math.max(1, Math.floor(VISION_TOKENS_PER_BATCH / tileTokens)),
-    allLogits: options.allLogits ?? false,
-  };
-  for (const [name, value] of Object.entries(capacities)) {
-    if (name !== 'allLogits' && !(Number.isInteger(value) && (value as number) >= 1)) {
-      throw new SpeedqError('invalid-argument', `${name} must be a positive integer, got ${String(value)}.`);
-    }
-  }
-  if (options.maxContext > language.maxPositionEmbeddings) {
-    throw new SpeedqError(
-      'invalid-argument',
-      `maxContext ${options.maxContext} exceeds the ${language.maxPositionEmbeddings} positions the model was trained for.`,
-    );
-  }
+  const capacities = capacitiesOf(config, options);
   const watch = new DeviceWatch(device);
   const allocator = new Allocator(device);
   try {
     return await withErrorScopes(device, 'the model', async () => {
       const store = await WeightStore.load(allocator, weights);
-      const plans = await preparePlans(allocator, config, store, capacities);
+      const plans = await preparePlans(device, recordPlans(allocator, config, store, capacities));
       return new PlannedModel(allocator, watch, config, capacities, plans);
     });
   } catch (error) {
@@ -106,6 +79,11 @@ class PlannedModel implements WebGPUModel {
   readonly #capacities: Capacities;
   readonly #plans: ModelPlans;
   readonly #tokensReadback: GPUBuffer;
+  /** From the first readLogits on: runs copy their logits there as long as they are asked for. */
+  #logitsReadback: GPUBuffer | undefined;
+  #copiesLogits = false;
+  /** The logits of the last run are on their way in the readback buffer. */
+  #logitsCopied = false;
   #length = 0;
   /** The GPU holds the id that follows the cache. */
   #hasNext = false;
@@ -134,7 +112,11 @@ class PlannedModel implements WebGPUModel {
   }
 
   get memoryBytes(): number {
-    return this.#allocator.bytes;
+    return this.#allocator.bytesOf();
+  }
+
+  get memory(): MemoryUse {
+    return memoryUse(this.#allocator);
   }
 
   encodeImages(pixels: Float32Array, tiles: number, signal?: AbortSignal): Promise<ImageFeatures> {
@@ -151,7 +133,7 @@ class PlannedModel implements WebGPUModel {
       const { device } = this.#allocator;
       const { vision: plan, buffers } = this.#plans;
       const tileBytes = tokensPerTile * language.hiddenSize * 4;
-      const output = this.#allocator.storage('image features', tiles * tileBytes);
+      const output = this.#allocator.storage('image features', tiles * tileBytes, 'images');
       try {
         const batch = this.#capacities.tilesPerBatch;
         for (let tile = 0; tile < tiles; tile += batch) {
@@ -187,7 +169,9 @@ class PlannedModel implements WebGPUModel {
       const rows = new FeatureRows(images, language.hiddenSize * 4);
       rows.expect(ids.reduce((count, id) => count + (id === imageTokenId ? 1 : 0), 0));
       const start = this.#length;
+      await this.makeRoom(start + ids.length);
       this.#hasNext = false;
+      this.#logitsCopied = false;
       try {
         for (let at = 0; at < ids.length;) {
           const chunk = ids.subarray(at, at + this.#capacities.prefillChunk);
@@ -205,7 +189,10 @@ class PlannedModel implements WebGPUModel {
           const pass = encoder.beginComputePass();
           plan.encode(pass, count, 0, last || this.#capacities.allLogits ? undefined : head);
           pass.end();
-          if (last) encoder.copyBufferToBuffer(buffers.tokens, 0, this.#tokensReadback, 0, 4);
+          if (last) {
+            encoder.copyBufferToBuffer(buffers.tokens, 0, this.#tokensReadback, 0, 4);
+            if (this.#copiesLogits) this.copyLogits(encoder);
+          }
           device.queue.submit([encoder.finish()]);
           this.#length += count;
           this.#rowsOfLastRun = count;
@@ -237,8 +224,12 @@ class PlannedModel implements WebGPUModel {
       }
       this.checkSpace(count);
       const start = this.#length;
+      await this.makeRoom(start + count);
       const tokens = new Uint32Array(count);
       this.#hasNext = false;
+      // Whoever decodes on the GPU wants no logits; a later readLogits copies them by itself.
+      this.#copiesLogits = false;
+      this.#logitsCopied = false;
       try {
         for (let done = 0; done < count;) {
           signal?.throwIfAborted();
@@ -257,10 +248,22 @@ class PlannedModel implements WebGPUModel {
     });
   }
 
-  async readLogits(): Promise<Float32Array> {
-    return this.exclusive(undefined, () =>
-      readFloats(this.#allocator, this.#plans.buffers.logits, this.#config.language.vocabSize),
-    );
+  readLogits(): Promise<Float32Array> {
+    return this.exclusive(undefined, async () => {
+      const { device } = this.#allocator;
+      if (!this.#logitsCopied) {
+        const encoder = device.createCommandEncoder();
+        this.copyLogits(encoder);
+        device.queue.submit([encoder.finish()]);
+      }
+      // Who asks once, as sampling does, asks after every token.
+      this.#copiesLogits = true;
+      const buffer = this.#logitsReadback!;
+      await buffer.mapAsync(MAP_MODE_READ);
+      const logits = new Float32Array(buffer.getMappedRange().slice(0));
+      buffer.unmap();
+      return logits;
+    });
   }
 
   async readAllLogits(): Promise<Float32Array> {
@@ -310,6 +313,25 @@ class PlannedModel implements WebGPUModel {
       device.queue.submit([encoder.finish()]);
     }
     this.#length += steps;
+  }
+
+  private copyLogits(encoder: GPUCommandEncoder): void {
+    const { logits } = this.#plans.buffers;
+    const bytes = this.#config.language.vocabSize * 4;
+    this.#logitsReadback ??= this.#allocator.readback('logits', bytes);
+    encoder.copyBufferToBuffer(logits, 0, this.#logitsReadback, 0, bytes);
+    this.#logitsCopied = true;
+  }
+
+  /** Lets the cache grow to `tokens` where it must. */
+  private async makeRoom(tokens: number): Promise<void> {
+    const { cache, prefill, decode } = this.#plans;
+    try {
+      await cache.grow(tokens, this.#length);
+    } finally {
+      // Also after a failure in the middle, when some layers have grown.
+      if (cache.takeChanged()) for (const { plan } of [prefill, decode]) plan.rebind();
+    }
   }
 
   private async readTokens(count: number): Promise<Uint32Array> {

@@ -1,10 +1,12 @@
 import type { CausalAttention, Epilogue, Linear, Norm, Ops, PatchEmbedding } from '@speedq/model';
+import { HEAD } from '@speedq/model';
 import type { Recorder, Value } from '../engine/recorder.ts';
+import type { Candidates } from '../ops/argmax/record.ts';
 import { recordAttention, recordCausalAttention } from '../ops/attention/record.ts';
 import { recordEmbedding } from '../ops/embedding/record.ts';
 import { recordImageMerge } from '../ops/image-merge/record.ts';
 import type { LinearInputs } from '../ops/linear/record.ts';
-import { recordLinear } from '../ops/linear/record.ts';
+import { isSingleRow, recordGated, recordHead, recordLinear } from '../ops/linear/record.ts';
 import { recordNorm } from '../ops/norm/record.ts';
 import { recordPatchEmbedding } from '../ops/patch-embedding/record.ts';
 import { recordUnshuffle } from '../ops/pixel-unshuffle/record.ts';
@@ -27,6 +29,7 @@ export interface OpsContext {
 /** The model's operations as dispatches of a plan. */
 export class WebGPUOps implements Ops<Value> {
   readonly #context: OpsContext;
+  #candidates: Candidates | undefined;
 
   constructor(context: OpsContext) {
     this.#context = context;
@@ -43,9 +46,38 @@ export class WebGPUOps implements Ops<Value> {
     return recordPatchEmbedding(recorder, pixels, stored, { tileSize, patchSize });
   }
 
+  /** Several linears give one activation, of which their results are slices. */
   normLinear(x: Value, norm: Norm, linears: readonly Linear[]): Value[] {
-    const normed = this.norm(x, norm);
-    return linears.map((linear) => this.project(normed, linear));
+    const { recorder, weights } = this.#context;
+    const matrices = weights.joined(linears.map(({ weight }) => weight));
+    const fuses = norm.kind === 'rms' && isSingleRow(recorder, x);
+    const input = fuses ? x : this.norm(x, norm);
+    const inputs: LinearInputs = {
+      norm: fuses ? { epsilon: norm.epsilon, weight: weights.vector(norm.weight) } : undefined,
+      bias: weights.joinedVector(linears.map(({ weight, bias }) => ({ rowsOf: weight, name: bias }))),
+      activation: linears[0].activation,
+    };
+    if (linears.length === 1 && linears[0].weight === HEAD && isSingleRow(recorder, x)) {
+      const { logits, candidates } = recordHead(recorder, input, matrices[0], inputs);
+      this.#candidates = candidates;
+      return [logits];
+    }
+    const y = recordLinear(recorder, input, matrices, inputs);
+    if (linears.length === 1) return [y];
+    if (linears.some(({ activation }) => activation !== undefined)) {
+      throw new Error('Joined linears share no activation');
+    }
+    let offset = 0;
+    return linears.map(({ weight }) => {
+      const slice = recorder.slice(y, weight, offset, weights.rowsOf(weight));
+      offset += slice.width;
+      return slice;
+    });
+  }
+
+  /** What the head found on the way; undefined where it computed several rows. */
+  get candidates(): Candidates | undefined {
+    return this.#candidates;
   }
 
   linear(x: Value, linear: Linear, epilogue: Epilogue<Value> = {}): Value {
@@ -60,13 +92,16 @@ export class WebGPUOps implements Ops<Value> {
     v: Value,
     heads: { readonly heads: number; readonly headDim: number },
   ): Value {
-    return recordAttention(this.#context.recorder, q, k, v, { ...heads, tokens: q.rows.perCount });
+    return recordAttention(this.#context.recorder, joinedSource(q, k, v), {
+      ...heads,
+      tokens: q.rows.perCount,
+    });
   }
 
   causalAttention(q: Value, k: Value, v: Value, options: CausalAttention): Value {
     const { recorder, caches } = this.#context;
     const cache = caches[options.layer];
-    const rotated = recordRope(recorder, q, k, v, cache, options);
+    const rotated = recordRope(recorder, joinedSource(q, k, v), cache, options);
     return recordCausalAttention(recorder, rotated, cache, options);
   }
 
@@ -75,8 +110,15 @@ export class WebGPUOps implements Ops<Value> {
     norm: Norm,
     { gate, up, down }: { readonly gate: Linear; readonly up: Linear; readonly down: Linear },
   ): Value {
-    const normed = this.norm(x, norm);
-    const hidden = this.project(normed, up, { gate: this.project(normed, gate) });
+    const { recorder, weights } = this.#context;
+    const [joined, ...others] = weights.joined([gate.weight, up.weight]);
+    const fuses = others.length === 0 && norm.kind === 'rms' && isSingleRow(recorder, x);
+    const input = fuses ? x : this.norm(x, norm);
+    const fused = fuses ? { epsilon: norm.epsilon, weight: weights.vector(norm.weight) } : undefined;
+    const hidden =
+      others.length === 0
+        ? recordGated(recorder, input, joined, { norm: fused })
+        : this.project(input, up, { gate: this.project(input, gate) });
     return this.project(hidden, down, { residual: x });
   }
 
@@ -113,4 +155,14 @@ export class WebGPUOps implements Ops<Value> {
       bias: bias === undefined ? undefined : weights.vector(bias),
     });
   }
+}
+
+/** The activation that q, k and v are slices of, in this order and without gaps. */
+function joinedSource(q: Value, k: Value, v: Value): Value {
+  const source = q.slice?.of;
+  const [kAt, vAt] = [q.width, q.width + k.width];
+  if (!source || q.slice.offset !== 0 || k.slice?.offset !== kAt || v.slice?.offset !== vAt) {
+    throw new Error('The attention takes q, k and v as one normLinear gives them');
+  }
+  return source;
 }

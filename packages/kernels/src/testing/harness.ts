@@ -24,7 +24,7 @@ export class OpBench {
     this.allocator = new Allocator(device);
     this.recorder = new Recorder(
       maxCount,
-      this.allocator.storage('parameters', PARAMS_BYTES, bufferUsage.uniform),
+      this.allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform),
     );
   }
 
@@ -122,6 +122,20 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return scale * (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1);
   });
+}
+
+/** Matrices of `rows` rows each, their rows put side by side. */
+export function sideBySide(rows: number, matrices: readonly Float32Array[]): Float32Array {
+  const widths = matrices.map(({ length }) => length / rows);
+  const joined = new Float32Array(matrices.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (let row = 0; row < rows; row++) {
+    for (const [i, matrix] of matrices.entries()) {
+      joined.set(matrix.subarray(row * widths[i], (row + 1) * widths[i]), at);
+      at += widths[i];
+    }
+  }
+  return joined;
 }
 
 /** Largest absolute difference; NaN where lengths differ or a value is not a number. */

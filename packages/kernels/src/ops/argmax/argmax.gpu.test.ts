@@ -2,14 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { ONE_ROW } from '../../engine/recorder.ts';
 import { requestTestDevice } from '../../node.ts';
 import { OpBench, randomFloats } from '../../testing/harness.ts';
-import { recordArgmax } from './record.ts';
+import { recordArgmax, recordCandidates } from './record.ts';
 
 const gpu = await requestTestDevice();
 
 async function run(logits: Float32Array, count: number, past: number) {
   const bench = new OpBench(gpu!.device, 4);
   const outputs = { next: bench.buffer(new Uint32Array(4)), tokens: bench.buffer(new Uint32Array(4)) };
-  recordArgmax(bench.recorder, bench.input(logits, logits.length, ONE_ROW), outputs);
+  const candidates = recordCandidates(bench.recorder, bench.input(logits, logits.length, ONE_ROW));
+  recordArgmax(bench.recorder, candidates, outputs);
   const results = await bench.run([outputs.next, outputs.tokens, bench.recorder.params], { count, past });
   return results.map((data) => [...new Uint32Array(data.buffer)]);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ONE_ROW } from '../../engine/recorder.ts';
 import { requestTestDevice } from '../../node.ts';
-import { OpBench, maxDifference, randomFloats } from '../../testing/harness.ts';
+import { OpBench, maxDifference, randomFloats, sideBySide } from '../../testing/harness.ts';
 import { recordAttention, recordCausalAttention } from './record.ts';
 import { attentionReference } from './reference.ts';
 
@@ -19,8 +19,8 @@ describe.skipIf(gpu === null)('attention', () => {
     const bench = new OpBench(gpu!.device, tiles);
     const [q, k, v] = [1, 2, 3].map((seed) => randomFloats(tiles * tokens * width, seed + tokens, 3));
     const rows = { perCount: tokens, fixed: 0 };
-    const [qv, kv, vv] = [q, k, v].map((data) => bench.input(data, width, rows));
-    const y = recordAttention(bench.recorder, qv, kv, vv, { heads, headDim, tokens });
+    const qkv = bench.input(sideBySide(tiles * tokens, [q, k, v]), 3 * width, rows);
+    const y = recordAttention(bench.recorder, qkv, { heads, headDim, tokens });
     const [actual] = await bench.run([y], { count: tiles });
     for (let tile = 0; tile < tiles; tile++) {
       const cut = (data: Float32Array) => data.subarray(tile * tokens * width, (tile + 1) * tokens * width);
@@ -78,8 +78,8 @@ describe.skipIf(gpu === null)('attention', () => {
   it('refuses head sizes it has no registers for', () => {
     const bench = new OpBench(gpu!.device, 1);
     const x = bench.input(randomFloats(256, 1), 256);
-    expect(() =>
-      recordAttention(bench.recorder, x, x, x, { heads: 1, headDim: 256, tokens: 1 }),
-    ).toThrowError(/at most 128/);
+    expect(() => recordAttention(bench.recorder, x, { heads: 1, headDim: 256, tokens: 1 })).toThrowError(
+      /at most 128/,
+    );
   });
 });

@@ -7,8 +7,8 @@ export interface AttentionOptions {
   /** A multiple of 4, at most 128. */
   readonly headDim: number;
   /**
-   * 'tiles': each tile's rows of q, k and v attend to each other. 'causal': k and v are cache rows
-   * 0…past+count-1, and query t sees those up to past+t.
+   * 'tiles': each tile's rows attend to each other, a row holding q, k and v side by side. 'causal': k and v are
+   * cache rows 0…past+count-1, and query t sees those up to past+t.
    */
   readonly span: { readonly kind: 'tiles'; readonly tokens: number } | { readonly kind: 'causal' };
 }
@@ -27,6 +27,10 @@ export function attentionProgram({ heads, keyValueHeads, headDim, span }: Attent
   const quads = headDim / 4;
   const block = Math.min(MAX_BLOCK_KEYS, Math.floor(BLOCK_FLOATS / headDim));
   const causal = span.kind === 'causal';
+  const width = heads * quads;
+  const [qPitch, kPitch, keysAt, valuesAt] = causal
+    ? [width, keyValueHeads * quads, 0, 0]
+    : [3 * width, 3 * width, width, 2 * width];
   const frame = causal
     ? `let queries = params.count;
   let first_row = 0u;
@@ -43,8 +47,8 @@ export function attentionProgram({ heads, keyValueHeads, headDim, span }: Attent
 const QUERIES = ${QUERIES}u;
 const QUADS = ${quads}u;
 const BLOCK = ${block}u;
-const Q_PITCH = ${heads * quads}u;
-const K_PITCH = ${keyValueHeads * quads}u;
+const Q_PITCH = ${qPitch}u;
+const K_PITCH = ${kPitch}u;
 var<workgroup> keys: array<vec4<f32>, BLOCK * QUADS>;
 var<workgroup> values: array<vec4<f32>, BLOCK * QUADS>;
 
@@ -68,8 +72,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       var a = vec4<f32>();
       var b = vec4<f32>();
       if (key < end) {
-        a = k[k_at + key * K_PITCH + i % QUADS];
-        b = v[k_at + key * K_PITCH + i % QUADS];
+        a = k[${keysAt}u + k_at + key * K_PITCH + i % QUADS];
+        b = v[${valuesAt}u + k_at + key * K_PITCH + i % QUADS];
       }
       keys[i] = a;
       values[i] = b;
@@ -95,7 +99,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
   }
   if (query < queries) {
-    for (var d = 0u; d < QUADS; d++) { y[q_at + d] = sum[d] / total; }
+    let y_at = (first_row + query) * ${width}u + wid.y * QUADS;
+    for (var d = 0u; d < QUADS; d++) { y[y_at + d] = sum[d] / total; }
   }
 }`,
   );

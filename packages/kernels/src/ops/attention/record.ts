@@ -1,5 +1,5 @@
 import { SpeedqError } from '@speedq/format';
-import type { Recorder, Value } from '../../engine/recorder.ts';
+import type { BufferRef, Recorder, Value } from '../../engine/recorder.ts';
 import { rowCount } from '../../engine/recorder.ts';
 import { decodeAttentionProgram } from './decode-program.ts';
 import { QUERIES, attentionProgram } from './program.ts';
@@ -20,23 +20,21 @@ function checkHeads({ heads, keyValueHeads, headDim }: Heads): void {
   }
 }
 
-/** q, k, v [tiles·tokens, heads·headDim] → the same shape; each tile attends within itself. */
+/** q, k and v side by side [tiles·tokens, 3·heads·headDim] → [tiles·tokens, heads·headDim]; each tile attends within itself. */
 export function recordAttention(
   recorder: Recorder,
-  q: Value,
-  k: Value,
-  v: Value,
+  qkv: Value,
   options: { readonly heads: number; readonly headDim: number; readonly tokens: number },
 ): Value {
   const { heads, headDim, tokens } = options;
   const all = { heads, keyValueHeads: heads, headDim };
   checkHeads(all);
-  const y = recorder.value('attention', q.rows, q.width);
+  const y = recorder.value('attention', qkv.rows, heads * headDim);
   const program = attentionProgram({ ...all, span: { kind: 'tiles', tokens } });
-  recorder.dispatch(program, [recorder.params, q, k, v, y], (count) => [
+  recorder.dispatch(program, [recorder.params, qkv, qkv, qkv, y], (count) => [
     Math.ceil(tokens / QUERIES),
     heads,
-    rowCount(q.rows, count) / tokens,
+    rowCount(qkv.rows, count) / tokens,
   ]);
   return y;
 }
@@ -45,7 +43,7 @@ export function recordAttention(
 export function recordCausalAttention(
   recorder: Recorder,
   q: Value,
-  cache: { readonly keys: GPUBuffer; readonly values: GPUBuffer },
+  cache: { readonly keys: GPUBuffer | BufferRef; readonly values: GPUBuffer | BufferRef },
   heads: Heads,
 ): Value {
   checkHeads(heads);

@@ -27,10 +27,16 @@ export function epilogueBindings(options: EpilogueOptions): Record<EpilogueBindi
   };
 }
 
-/** Defines `fn finish(row: u32, feature: u32, sum: f32)`, which writes y[row, feature]; FEATURES is the width. */
-export function epilogueCode({ bias, activation, scale, gate, residual }: EpilogueOptions): string {
+/**
+ * Defines `fn finish(row: u32, feature: u32, sum: f32)`, which writes y[row, feature]; FEATURES is the width.
+ * @param returns it returns what it wrote, too
+ */
+export function epilogueCode(
+  { bias, activation, scale, gate, residual }: EpilogueOptions,
+  returns = false,
+): string {
   return `${activation === 'gelu' ? GELU : ''}${gate ? SILU : ''}
-fn finish(row: u32, feature: u32, sum: f32) {
+fn finish(row: u32, feature: u32, sum: f32) ${returns ? '-> f32 ' : ''}{
   let at = row * FEATURES + feature;
   var v = sum;
   ${bias ? 'v += bias[feature];' : ''}
@@ -39,5 +45,6 @@ fn finish(row: u32, feature: u32, sum: f32) {
   ${gate ? 'v *= silu(gate[at]);' : ''}
   ${residual ? 'v += residual[at];' : ''}
   y[at] = v;
+  ${returns ? 'return v;' : ''}
 }`;
 }

@@ -21,7 +21,7 @@ const COLUMNS = 16;
  */
 export function matmulProgram(options: LinearOptions): Program {
   const { scheme, rows, columns, features, part, epilogue } = options;
-  const { bindings, order, functions } = weightCode(scheme, part.rows, columns);
+  const { bindings, order, functions } = weightCode(scheme, part.bufferRows, columns);
   const [row, unit] =
     order === 'rows'
       ? [`i % ${TILE_FEATURES}u`, `i / ${TILE_FEATURES}u`]
@@ -34,6 +34,7 @@ export function matmulProgram(options: LinearOptions): Program {
     { params, x: vectors('read'), ...bindings, ...epilogueBindings(epilogue), y: floats('write') },
     `
 const FEATURES = ${features}u;
+const PART_ROWS = ${part.rows}u;
 const QUADS_OF_X = ${columns / 4}u;
 const PITCH = ${STEP_UNITS * 4 + 1}u;
 ${functions}
@@ -46,7 +47,7 @@ fn finish_row(row: u32, count: u32, feature: u32, sums: vec4<f32>) {
   ${featuresOfThread
     .map((j) => {
       const at = `feature + ${j * COLUMNS}u`;
-      return `if (${at} < ROWS) { finish(row, ${part.offset}u + ${at}, sums[${j}]); }`;
+      return `if (${at} < PART_ROWS) { finish(row, ${part.offset}u + ${at}, sums[${j}]); }`;
     })
     .join('\n  ')}
 }
@@ -73,7 +74,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       let row = ${row};
       let unit = ${unit};
       var w = array<vec4<f32>, 4>();
-      if (first_feature + row < ROWS && unit0 + unit < UNITS) { w = weights(first_feature + row, unit0 + unit); }
+      if (first_feature + row < PART_ROWS && unit0 + unit < UNITS) { w = weights(${part.first}u + first_feature + row, unit0 + unit); }
       let to = row * PITCH + unit * 4u;
       ws[to] = w[0];
       ws[to + 1u] = w[1];

@@ -18,7 +18,7 @@ export function ropePairs({ heads, keyValueHeads, headDim }: RopeOptions): numbe
 
 /**
  * Half-split rotation of q and k at positions past…past+count-1; k and v go to the cache rows of their
- * positions. Cosines come from a table: WGSL leaves sin and cos of large angles inaccurate.
+ * positions. A row of qkv holds q, k and v side by side. Cosines come from a table: WGSL leaves sin and cos of large angles inaccurate.
  */
 export function ropeProgram(options: RopeOptions): Program {
   const { heads, keyValueHeads, headDim } = options;
@@ -26,9 +26,7 @@ export function ropeProgram(options: RopeOptions): Program {
     'rope',
     {
       params,
-      q: floats('read'),
-      k: floats('read'),
-      v: floats('read'),
+      qkv: floats('read'),
       table: { type: 'array<vec2<f32>>', access: 'read' },
       rotated: floats('write'),
       keys: floats('write'),
@@ -49,10 +47,10 @@ fn main(${SPREAD_BUILTINS}) {
   var pair = index % PAIRS;
   if (pair >= Q_PAIRS + K_PAIRS) {
     pair -= Q_PAIRS + K_PAIRS;
-    let source = token * K_PAIRS * 2u + pair * 2u;
+    let source = token * PAIRS * 2u + (Q_PAIRS + K_PAIRS + pair) * 2u;
     let to = position * K_PAIRS * 2u + pair * 2u;
-    values[to] = v[source];
-    values[to + 1u] = v[source + 1u];
+    values[to] = qkv[source];
+    values[to + 1u] = qkv[source + 1u];
     return;
   }
   let is_key = pair >= Q_PAIRS;
@@ -60,16 +58,17 @@ fn main(${SPREAD_BUILTINS}) {
   let turn = table[position * HALF + pair % HALF];
   let offset = (pair / HALF) * HALF * 2u + pair % HALF;
   if (is_key) {
-    let source = token * K_PAIRS * 2u + offset;
+    let source = token * PAIRS * 2u + Q_PAIRS * 2u + offset;
     let to = position * K_PAIRS * 2u + offset;
-    let a = k[source];
-    let b = k[source + HALF];
+    let a = qkv[source];
+    let b = qkv[source + HALF];
     keys[to] = a * turn.x - b * turn.y;
     keys[to + HALF] = b * turn.x + a * turn.y;
   } else {
+    let source = token * PAIRS * 2u + offset;
     let at = token * Q_PAIRS * 2u + offset;
-    let a = q[at];
-    let b = q[at + HALF];
+    let a = qkv[source];
+    let b = qkv[source + HALF];
     rotated[at] = a * turn.x - b * turn.y;
     rotated[at + HALF] = b * turn.x + a * turn.y;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { requestTestDevice } from '../../node.ts';
-import { OpBench, maxDifference, randomFloats } from '../../testing/harness.ts';
+import { OpBench, maxDifference, randomFloats, sideBySide } from '../../testing/harness.ts';
 import { recordRope } from './record.ts';
 import { ropeReference } from './reference.ts';
 import { ropeTable } from './table.ts';
@@ -25,9 +25,7 @@ describe.skipIf(gpu === null)('rope and cache write', () => {
     };
     const rotated = recordRope(
       bench.recorder,
-      bench.input(q, width),
-      bench.input(k, pitch),
-      bench.input(v, pitch),
+      bench.input(sideBySide(count, [q, k, v]), width + 2 * pitch),
       cache,
       { heads, keyValueHeads, headDim },
     );
