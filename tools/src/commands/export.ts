@@ -26,6 +26,12 @@ export const exportModel = defineCommand({
     },
     out: { type: 'string', hint: 'DIR', required: true, description: 'folder to write' },
     recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file; for --to packed' },
+    dtype: {
+      type: 'string',
+      choices: ['f32', 'bf16'],
+      default: 'f32',
+      description: 'for --to float; no 16-bit format holds dequantized weights exactly',
+    },
     reference: { type: 'boolean', description: 'the arithmetic of the reference implementation' },
     force: { type: 'boolean', description: 'replace an earlier output' },
   },
@@ -34,10 +40,10 @@ export const exportModel = defineCommand({
     return withModelFolder(args.model, async (folder) => {
       const task = progress.start(`exporting ${folder.name}`);
       if (options.to === 'float') {
-        await exportFloat(folder, out, force, signal);
+        await exportFloat(folder, { out, force, dtype: options.dtype, signal });
         task.finish();
         output.print(out);
-        return { out, kind: 'float' };
+        return { out, kind: 'float', dtype: options.dtype, layout: folder.config.layout };
       }
       const named = await loadRecipe(options.recipe);
       const recipe = options.reference ? asReference(named) : named;
@@ -64,24 +70,26 @@ function totalBytes({ files }: PackedManifest): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** float32, because dequantized weights are products that no 16-bit format holds. */
-async function exportFloat(
-  folder: ModelFolder,
-  out: string,
-  force: boolean,
-  signal: AbortSignal,
-): Promise<void> {
+interface FloatOptions {
+  readonly out: string;
+  readonly force: boolean;
+  readonly dtype: 'f32' | 'bf16';
+  readonly signal: AbortSignal;
+}
+
+/** In the layout the packed model came from, Hugging Face's or the original. */
+async function exportFloat(folder: ModelFolder, { out, force, dtype, signal }: FloatOptions): Promise<void> {
   requirePacked(folder);
   await writeOutputFolder(out, { force, marker: 'config.json' }, async (partial) => {
     const { quantization_config: _, ...config } = folder.configJson;
     const key = 'dtype' in config ? 'dtype' : 'torch_dtype';
     await writeFile(
       join(partial, 'config.json'),
-      `${JSON.stringify({ ...config, [key]: 'float32' }, null, 2)}\n`,
+      `${JSON.stringify({ ...config, [key]: dtype === 'f32' ? 'float32' : 'bfloat16' }, null, 2)}\n`,
     );
     for (const file of sideFiles(folder)) await copyFile(join(folder.path, file), join(partial, file));
     const tensors = storedTensors(folder, signal);
-    await writeFloatCheckpoint(join(partial, 'model.safetensors'), tensors, 'F32');
+    await writeFloatCheckpoint(join(partial, 'model.safetensors'), tensors, dtype === 'f32' ? 'F32' : 'BF16');
   });
 }
 
