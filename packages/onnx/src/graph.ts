@@ -18,6 +18,15 @@ const ONNX_TYPE: Record<ElementType, number> = {
 const OPSET = 20;
 const IR_VERSION = 9;
 
+/** TensorProto.DataLocation. */
+const EXTERNAL = 1;
+
+/** A constant's bytes in a file beside the model. */
+export interface ExternalPlace {
+  readonly file: string;
+  readonly offset: number;
+}
+
 export interface Tensor {
   readonly name: string;
   readonly type: ElementType;
@@ -136,8 +145,11 @@ export class Graph {
     this.outputs.push({ name, tensor });
   }
 
-  /** Serialised ModelProto. Nodes no output depends on are dropped: onnxruntime would run them. */
-  build(): Uint8Array {
+  /**
+   * Serialised ModelProto. Nodes no output depends on are dropped: onnxruntime would run them.
+   * `place`: where a constant's bytes will stand outside the model; undefined keeps it inside.
+   */
+  build(place?: (bytes: Uint8Array) => ExternalPlace | undefined): Uint8Array {
     const results = this.outputs.map(({ name, tensor }): Tensor => ({ ...tensor, name }));
     const needed = new Set(this.outputs.map(({ tensor }) => tensor.name));
     const kept = this.outputs.map(({ tensor }, i): Node => ({
@@ -158,7 +170,7 @@ export class Graph {
     const graph = new ProtobufWriter().string(2, 'speedq');
     for (const node of kept) graph.message(1, encodeNode(node));
     for (const { tensor, data } of this.initializers.values()) {
-      if (needed.has(tensor.name)) graph.message(5, encodeInitializer(tensor, data));
+      if (needed.has(tensor.name)) graph.message(5, encodeInitializer(tensor, data, place));
     }
     // Inputs nothing reads are left out: onnxruntime would demand feeds for them.
     for (const tensor of this.inputs) if (needed.has(tensor.name)) graph.message(11, encodeValueInfo(tensor));
@@ -193,13 +205,22 @@ function encodeAttribute(name: string, value: Attribute): ProtobufWriter {
   return writer.int(20, 7);
 }
 
-function encodeInitializer(tensor: Tensor, data: TensorData): ProtobufWriter {
+function encodeInitializer(
+  tensor: Tensor,
+  data: TensorData,
+  place: ((bytes: Uint8Array) => ExternalPlace | undefined) | undefined,
+): ProtobufWriter {
   const writer = new ProtobufWriter();
   for (const dim of tensor.shape) writer.int(1, dim as number);
-  return writer
-    .int(2, ONNX_TYPE[tensor.type])
-    .string(8, tensor.name)
-    .bytes(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  writer.int(2, ONNX_TYPE[tensor.type]).string(8, tensor.name);
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const external = place?.(bytes);
+  if (external === undefined) return writer.bytes(9, bytes);
+  const fields = { location: external.file, offset: external.offset, length: bytes.byteLength };
+  for (const [key, value] of Object.entries(fields)) {
+    writer.message(13, new ProtobufWriter().string(1, key).string(2, `${value}`));
+  }
+  return writer.int(14, EXTERNAL);
 }
 
 function encodeValueInfo(tensor: Tensor): ProtobufWriter {

@@ -3,6 +3,7 @@ import type { TensorSource } from '@speedq/model';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineCommand } from '../cli/command.ts';
+import { writeOnnxFolder } from '../export/onnx-folder.ts';
 import { requireFloat, requirePacked, withModelFolder } from '../model-folder.ts';
 import type { ModelFolder } from '../model-folder.ts';
 import { writeOutputFolder } from '../output-folder.ts';
@@ -15,17 +16,25 @@ import { asReference } from '../recipes/recipes.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 
 export const exportModel = defineCommand({
-  args: { model: { description: 'folder of a float model (for packed) or of a packed one (for float)' } },
+  args: {
+    model: { description: 'folder of a float model (for packed) or of a packed one (for float and onnx)' },
+  },
   options: {
     to: {
       type: 'string',
       required: true,
-      choices: ['packed', 'float'],
+      choices: ['packed', 'float', 'onnx'],
       description:
-        'packed: round to nearest and pack; float: dequantize to safetensors that other tools read',
+        'packed: round to nearest and pack; float: dequantize to safetensors that other tools read; ' +
+        'onnx: the graphs that transformers.js runs',
     },
     out: { type: 'string', hint: 'DIR', required: true, description: 'folder to write' },
     recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file; for --to packed' },
+    fast: {
+      type: 'boolean',
+      description:
+        'for --to onnx: 2-bit codes in 4-bit fields and 8-bit activations, where exact kernels are slow',
+    },
     dtype: {
       type: 'string',
       choices: ['f32', 'bf16'],
@@ -44,6 +53,22 @@ export const exportModel = defineCommand({
         task.finish();
         output.print(out);
         return { out, kind: 'float', dtype: options.dtype, layout: folder.config.layout };
+      }
+      if (options.to === 'onnx') {
+        await writeOnnxFolder({
+          folder: requirePacked(folder),
+          out,
+          force,
+          signal,
+          fast: options.fast,
+          onGraph(done, total) {
+            task.total = total;
+            task.update(done);
+          },
+        });
+        task.finish();
+        output.print(out);
+        return { out, kind: 'onnx', fast: options.fast };
       }
       const named = await loadRecipe(options.recipe);
       const recipe = options.reference ? asReference(named) : named;

@@ -1,0 +1,65 @@
+import { isPackedBilevel, isPackedSymmetric, unpackBilevel, unpackSymmetric } from '@speedq/format';
+import type { PackedTensor } from '@speedq/format';
+
+/** A matrix as `com.microsoft.MatMulNBits` takes it: w = scale · (code − zero). */
+export interface BlockWeights {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: 2 | 4;
+  readonly blockSize: number;
+  /** [rows, columns / blockSize, blockSize · bits / 8], the first code in the lowest bits. */
+  readonly codes: Uint8Array;
+  /** [rows · columns / blockSize] */
+  readonly scales: Float32Array;
+  /** [rows, ⌈columns / blockSize · bits / 8⌉] */
+  readonly zeros: Uint8Array;
+}
+
+const SYMMETRIC_ZERO = 7;
+
+/**
+ * A packed matrix without its second level: scales become float32. `widen` puts 2-bit codes into 4-bit fields.
+ * Undefined for a tensor that is stored as floats.
+ */
+export function blockWeights(tensor: PackedTensor, widen: boolean): BlockWeights | undefined {
+  if (isPackedBilevel(tensor)) {
+    const { scheme, codes, scale, zero } = unpackBilevel(tensor);
+    const [rows, columns] = tensor.shape;
+    const bits = scheme.bits === 2 && !widen ? 2 : 4;
+    return {
+      rows,
+      columns,
+      bits,
+      blockSize: scheme.groupSize,
+      codes: packRows(codes, columns, bits),
+      scales: scale,
+      zeros: packRows(zero, columns / scheme.groupSize, bits),
+    };
+  }
+  if (!isPackedSymmetric(tensor)) return undefined;
+  const { rows, columns, codes, scale } = unpackSymmetric(tensor);
+  const { groupSize } = tensor.scheme;
+  const groups = columns / groupSize;
+  return {
+    rows,
+    columns,
+    bits: 4,
+    blockSize: groupSize,
+    codes: packRows(codes, columns, 4),
+    scales: scale,
+    zeros: packRows(new Uint8Array(rows * groups).fill(SYMMETRIC_ZERO), groups, 4),
+  };
+}
+
+/** Each row begins in a byte of its own. */
+function packRows(values: Uint8Array, columns: number, bits: 2 | 4): Uint8Array {
+  const perByte = 8 / bits;
+  const rowBytes = Math.ceil(columns / perByte);
+  const packed = new Uint8Array((values.length / columns) * rowBytes);
+  for (let i = 0; i < values.length; i++) {
+    const column = i % columns;
+    const row = (i - column) / columns;
+    packed[row * rowBytes + Math.floor(column / perByte)] |= values[i] << ((column % perByte) * bits);
+  }
+  return packed;
+}
