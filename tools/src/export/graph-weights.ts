@@ -1,7 +1,7 @@
 import { elementCount } from '@speedq/model';
 import type { Epilogue, Linear } from '@speedq/model';
-import { Graph, OnnxOps, primitives as op } from '@speedq/onnx';
-import type { OnnxOpsOptions, Tensor } from '@speedq/onnx';
+import { OnnxOps, primitives as op } from '@speedq/onnx';
+import type { Graph, OnnxOpsOptions, Tensor } from '@speedq/onnx';
 import type { BlockWeights } from './block-weights.ts';
 
 /** The weights of one graph, as constants. */

@@ -110,11 +110,12 @@ class Exported {
     const hidden = embedded.dims[2];
     const rows = embedded.data as Float32Array;
     let used = 0;
-    for (let i = 0; length > 1 && i < length; i++) {
-      if (ids[i] !== this.config.image_token_id) continue;
+    const isPrompt = length > 1;
+    for (let i = 0; i < length; i++) {
+      if (!isPrompt || ids[i] !== this.config.image_token_id) continue;
       rows.set(features.subarray(used, (used += hidden)), i * hidden);
     }
-    if (length > 1) expect(used).toBe(features.length);
+    if (isPrompt) expect(used).toBe(features.length);
     const results = await this.sessions[2].run({
       ...past,
       inputs_embeds: embedded,

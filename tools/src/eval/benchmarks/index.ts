@@ -73,4 +73,4 @@ export function chooseBenchmark(name: string | undefined, file: string): Benchma
   );
 }
 
-export type { Benchmark, BenchmarkScore, ScoredQuestion } from './types.ts';
+export type { Benchmark, BenchmarkScore } from './types.ts';
