@@ -50,7 +50,9 @@ describe('a damaged model', () => {
   ])('%s: the page says %s and what to do', async (model, code, message) => {
     const page = await browser.context.newPage();
     await page.goto(`${server.url}?model=${model}`);
-    const alert = new ChatPage(page).alert();
+    const chat = new ChatPage(page);
+    await chat.download();
+    const alert = chat.alert();
     await alert.waitFor({ timeout: 60_000 });
     const text = await alert.innerText();
     expect(text).toContain('The model could not be opened');

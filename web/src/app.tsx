@@ -1,68 +1,71 @@
-import { useEffect, useReducer, useRef } from 'preact/hooks';
-import type { Chat } from './chat.ts';
+import { useEffect } from 'preact/hooks';
+import { Announcer } from './components/announcer.tsx';
+import { CameraDialog } from './components/camera-dialog.tsx';
 import { Composer } from './components/composer.tsx';
+import { Conversation } from './components/conversation.tsx';
 import { DropTarget } from './components/drop-target.tsx';
-import { Header } from './components/header.tsx';
+import { EngineNotes } from './components/engine-notes.tsx';
+import { FirstVisit, NoWebGpu } from './components/first-visit.tsx';
 import { LoadPanel } from './components/load-panel.tsx';
-import { Notices } from './components/notices.tsx';
-import { TurnView } from './components/turn-view.tsx';
+import { ModelsDialog } from './components/models-dialog.tsx';
+import { NoticeList } from './components/notice-list.tsx';
+import { PictureViewer } from './components/picture-viewer.tsx';
+import { SettingsDialog } from './components/settings-dialog.tsx';
+import { ShortcutsDialog } from './components/shortcuts-dialog.tsx';
+import { Sidebar } from './components/sidebar.tsx';
+import { TopBar } from './components/top-bar.tsx';
 import { Welcome } from './components/welcome.tsx';
-import { isPico } from './models.ts';
-import type { ModelChoice } from './models.ts';
-import type { Sample } from './samples.ts';
+import { useApp } from './state/app-state.ts';
+import { listenToShortcuts } from './state/shortcuts.ts';
+import { useStore } from './state/store.ts';
 
-export function App({ chat, model }: { chat: Chat; model: ModelChoice }) {
-  const [, redraw] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => chat.subscribe(() => redraw(0)), [chat]);
-
-  const { loading, turns } = chat.state;
-  const end = useRef<HTMLDivElement>(null);
-  const last = turns.at(-1);
-  useEffect(() => {
-    if (last) end.current?.scrollIntoView({ block: 'end' });
-  }, [last?.id, last?.answer, last?.status]);
-
-  useEffect(() => {
-    const stop = (event: KeyboardEvent): void => {
-      if (event.key === 'Escape' && chat.busy) chat.stop();
-    };
-    addEventListener('keydown', stop);
-    return () => removeEventListener('keydown', stop);
-  }, [chat]);
-
-  const attach = (file: File): void => void chat.attach(file, file.name || 'pasted picture');
-  const askSample = async (sample: Sample, question: string): Promise<void> => {
-    const response = await fetch(`./samples/${sample.file}`);
-    if (await chat.attach(await response.blob(), sample.description)) await chat.ask(question);
-  };
-  const askText = (question: string): void => {
-    chat.detach();
-    void chat.ask(question);
-  };
-
+export function App() {
+  const app = useApp();
+  const { loading } = useStore(app.model);
+  const { open } = useStore(app.chats);
+  useEffect(() => listenToShortcuts(app), [app]);
+  const isEmpty = open.chat.leafId === null;
+  const showsChat = loading.status === 'ready' || loading.status === 'loading' || loading.status === 'failed';
   return (
     <>
-      <Header chat={chat} model={model} />
-      <main>
-        <Notices loading={loading} />
-        {loading.status !== 'ready' && <LoadPanel loading={loading} onRetry={() => void chat.load()} />}
-        {turns.length === 0 && (
-          <Welcome
-            isPico={isPico(model)}
-            ready={loading.status === 'ready'}
-            onSample={(sample, question) => void askSample(sample, question)}
-            onText={askText}
-          />
-        )}
-        <div role="log" aria-label="Conversation" aria-busy={chat.busy}>
-          {turns.map((turn, i) => (
-            <TurnView key={turn.id} turn={turn} showPicture={turn.picture !== turns[i - 1]?.picture} />
-          ))}
-        </div>
-        <div ref={end} />
-      </main>
-      <Composer chat={chat} onFile={attach} />
-      <DropTarget onFile={attach} />
+      <Sidebar />
+      <div class="main">
+        <TopBar />
+        <main>
+          <div class="column">
+            <EngineNotes />
+            <LoadPanel />
+            {loading.status === 'absent' && <FirstVisit />}
+            {loading.status === 'unavailable' && <NoWebGpu />}
+            {isEmpty && showsChat && <Welcome />}
+            <Conversation />
+          </div>
+        </main>
+        {loading.status !== 'absent' && loading.status !== 'unavailable' && <Composer />}
+      </div>
+      <OpenDialog />
+      <DropTarget />
+      <NoticeList />
+      <Announcer />
     </>
   );
+}
+
+function OpenDialog() {
+  const { ui } = useApp();
+  const { dialog, viewed } = useStore(ui);
+  const close = (): void => ui.set({ dialog: undefined });
+  if (viewed) return <PictureViewer picture={viewed} onClose={() => ui.set({ viewed: undefined })} />;
+  switch (dialog) {
+    case 'settings':
+      return <SettingsDialog onClose={close} />;
+    case 'models':
+      return <ModelsDialog onClose={close} />;
+    case 'shortcuts':
+      return <ShortcutsDialog onClose={close} />;
+    case 'camera':
+      return <CameraDialog onClose={close} />;
+    case undefined:
+      return null;
+  }
 }

@@ -1,23 +1,74 @@
 import workerAddress from '@speedq/runtime/worker?worker&url';
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { Chat } from './chat.ts';
-import { chosenModel, isPico, modelAddress } from './models.ts';
-import { PICO_REMEMBERS_TURNS } from './pico-notes.ts';
-import './styles.css';
+import { preferredLanguage } from './i18n/index.ts';
+import { modelOfPage, remembersTurns, texts } from './state/actions.ts';
+import { AnsweringStore } from './state/answering.ts';
+import { AppContext } from './state/app-state.ts';
+import type { AppState } from './state/app-state.ts';
+import { AppVersionStore } from './state/app-version.ts';
+import { applyAppearance } from './state/appearance.ts';
+import { AttachmentsStore } from './state/attachments.ts';
+import { ChatsStore } from './state/chats.ts';
+import { ModelStore } from './state/model.ts';
+import { NoticesStore } from './state/notices.ts';
+import { SettingsStore } from './state/settings.ts';
+import { UiStore } from './state/ui.ts';
+import { idbChatStorage, memoryChatStorage } from './storage/chat-storage.ts';
+import type { ChatStorage } from './storage/chat-storage.ts';
+import { openChatDatabase } from './storage/database.ts';
+import './styles/index.css';
 import { scriptUrl } from './trusted-scripts.ts';
 
-const model = chosenModel(location.search);
-const chat = new Chat({
-  model: modelAddress(model),
-  createWorker: () => new Worker(scriptUrl(workerAddress), { type: 'module', name: 'speedq engine' }),
-  remembersTurns: !isPico(model) || PICO_REMEMBERS_TURNS,
-});
+const settings = new SettingsStore(localStorageIfAllowed(), preferredLanguage(navigator.languages));
+applyAppearance(settings);
+const notices = new NoticesStore();
+const chats = new ChatsStore(await openStorage());
+const model = new ModelStore(
+  modelOfPage({ settings }),
+  () => new Worker(scriptUrl(workerAddress), { type: 'module', name: 'speedq engine' }),
+);
+const app: AppState = {
+  answering: new AnsweringStore({
+    chats,
+    model,
+    settings: () => settings.state.answers,
+    remembersTurns: () => remembersTurns(model.state.choice),
+    onStorageProblem: () => notices.show(texts({ settings }).storageFull, { kind: 'problem' }),
+  }),
+  attachments: new AttachmentsStore((blob) => model.measurePicture(blob)),
+  chats,
+  model,
+  notices,
+  settings,
+  ui: new UiStore(),
+  version: new AppVersionStore(),
+};
 
-render(<App chat={chat} model={model} />, document.getElementById('app')!);
-void chat.load();
+render(
+  <AppContext.Provider value={app}>
+    <App />
+  </AppContext.Provider>,
+  document.getElementById('app')!,
+);
+void chats.start();
+void model.start();
+// Without a service worker (a private window, say) the page works, but not offline.
+app.version.start().catch(console.warn);
 
-if ('serviceWorker' in navigator) {
-  // Without one (a private window, say) the page works, but not offline.
-  navigator.serviceWorker.register(scriptUrl('service-worker.js')).catch(console.warn);
+async function openStorage(): Promise<ChatStorage> {
+  try {
+    return idbChatStorage(await openChatDatabase());
+  } catch {
+    setTimeout(() => notices.show(texts({ settings }).chatsNotKept));
+    return memoryChatStorage();
+  }
+}
+
+function localStorageIfAllowed(): Storage | undefined {
+  try {
+    return localStorage;
+  } catch {
+    return undefined;
+  }
 }

@@ -22,6 +22,11 @@ worker.addEventListener('activate', (event) => {
   event.waitUntil(removeOldCaches().then(() => worker.clients.claim()));
 });
 
+// A new version waits: it takes over when the page says that no answer is coming.
+worker.addEventListener('message', ({ data }) => {
+  if (data === 'take-over') void worker.skipWaiting();
+});
+
 worker.addEventListener('fetch', (event) => {
   const address = shellAddress(event.request);
   if (address !== undefined) event.respondWith(fromCache(address, event.request));

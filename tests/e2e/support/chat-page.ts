@@ -13,41 +13,58 @@ export class ChatPage {
     this.page = page;
   }
 
-  async ready(): Promise<void> {
-    await this.page.getByText('of graphics memory').waitFor({ timeout: OPEN_MILLISECONDS });
+  /** The first visit: the person agrees to the download. */
+  async download(): Promise<void> {
+    await this.page.getByRole('button', { name: /^Download (.* )?and begin$/ }).click();
   }
 
+  async ready(): Promise<void> {
+    await this.page
+      .getByRole('button', { name: 'Choose pictures' })
+      .and(this.page.locator(':enabled'))
+      .waitFor({ timeout: OPEN_MILLISECONDS });
+  }
+
+  /** Puts one picture in the place of those that are attached. */
   async choosePicture(file: string | { name: string; mimeType: string; buffer: Buffer }): Promise<void> {
-    // The note below would be there already from an earlier picture.
-    if (await this.page.getByRole('button', { name: 'Remove picture' }).isVisible())
-      await this.removePicture();
+    await this.removePictures();
     await this.page.getByLabel('Picture file').setInputFiles(file);
     await this.page.getByText('Questions are about this picture.').waitFor();
   }
 
-  async removePicture(): Promise<void> {
-    await this.page.getByRole('button', { name: 'Remove picture' }).click();
+  async removePictures(): Promise<void> {
+    const remove = this.page.getByRole('button', { name: 'Remove picture' });
+    while ((await remove.count()) > 0) await remove.first().click();
   }
 
   /** Asks and waits for the whole answer. */
   async ask(question: string): Promise<string> {
-    const before = await this.turns().count();
-    await this.page.getByLabel('Question').fill(question);
-    await this.page.getByLabel('Question').press('Enter');
+    const before = await this.answers().count();
+    await this.page.getByLabel('Question', { exact: true }).fill(question);
+    await this.page.getByLabel('Question', { exact: true }).press('Enter');
     return await this.answer(before);
   }
 
-  /** The answer of a turn that is coming or there. */
+  /** The text of an answer that is coming or there. */
   async answer(index: number): Promise<string> {
-    const answer = this.turns().nth(index).locator('.answer');
-    await answer.and(this.page.locator('[data-status=done]')).waitFor({ timeout: ANSWER_MILLISECONDS });
-    const text = await answer.locator('.text').allInnerTexts();
-    expect(text, 'the model answered').toHaveLength(1);
-    return text[0].trim();
+    const answer = this.answers().nth(index);
+    const finished = this.page.locator('[data-status=done], [data-status=cut]');
+    await answer.and(finished).waitFor({ timeout: ANSWER_MILLISECONDS });
+    const text = (await answer.locator('.markdown').innerText()).trim();
+    expect(text, 'the model answered').not.toBe('');
+    return text;
   }
 
-  turns(): Locator {
-    return this.page.getByRole('log').locator('article');
+  conversation(): Locator {
+    return this.page.getByRole('region', { name: 'Conversation' });
+  }
+
+  questions(): Locator {
+    return this.conversation().getByRole('article', { name: 'You' });
+  }
+
+  answers(): Locator {
+    return this.conversation().getByRole('article', { name: 'Answer' });
   }
 
   alert(): Locator {

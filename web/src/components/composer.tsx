@@ -1,125 +1,129 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Chat } from '../chat.ts';
-import { ProblemNote } from './problem-note.tsx';
+import { pathTo } from '../chat/tree.ts';
+import { ask, attachFiles } from '../state/actions.ts';
+import { useApp, useText } from '../state/app-state.ts';
+import { MOST_PICTURES } from '../state/attachments.ts';
+import { useStore } from '../state/store.ts';
+import { AttachedPictures } from './attached-pictures.tsx';
+import { ContextMeter } from './context-meter.tsx';
+import { IconButton } from './icon-button.tsx';
 
-export function Composer({ chat, onFile }: { chat: Chat; onFile: (file: File) => void }) {
+export function Composer() {
+  const app = useApp();
+  const t = useText();
   const [text, setText] = useState('');
+  /** The question waits for its pictures. */
+  const [waiting, setWaiting] = useState(false);
   const field = useRef<HTMLTextAreaElement>(null);
   const chooser = useRef<HTMLInputElement>(null);
-  const { loading, picture, pictureProblem, checkingPicture } = chat.state;
+  const { loading } = useStore(app.model);
+  const { attached } = useStore(app.attachments);
+  const { live } = useStore(app.answering);
+  const { open } = useStore(app.chats);
   const ready = loading.status === 'ready';
+  const full = attached.length >= MOST_PICTURES;
 
   useEffect(() => {
     // On a touch screen the keyboard would cover the samples.
     if (ready && matchMedia('(hover: hover)').matches) field.current?.focus({ preventScroll: true });
-  }, [ready]);
+  }, [ready, open.chat.id]);
 
-  const send = (): void => {
-    if (text.trim() === '' || !ready || chat.busy) return;
-    setText('');
-    void chat.ask(text);
-  };
-  const choose = (input: HTMLInputElement): void => {
-    const file = input.files?.[0];
-    if (file) onFile(file);
-    // The same file can be chosen again.
-    input.value = '';
+  const send = async (): Promise<void> => {
+    if (!ready || live || waiting || text.trim() === '') return;
+    setWaiting(true);
+    const sent = await ask(app, text);
+    setWaiting(false);
+    // Refused pictures leave the question where it was.
+    if (sent) setText('');
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    send();
+    if (event.isComposing) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      void send();
+    } else if (event.key === 'ArrowUp' && text === '' && !live) {
+      const last = pathTo(open.messages, open.chat.leafId).findLast(({ role }) => role === 'user');
+      if (!last) return;
+      event.preventDefault();
+      app.ui.set({ editing: last.id });
+    }
   };
+  const placeholder = !ready
+    ? t.placeholderNoModel
+    : attached.length > 0
+      ? t.placeholderPicture
+      : t.placeholder;
 
   return (
-    <footer class="composer">
-      {pictureProblem && (
-        <div class="refused">
-          <ProblemNote title="This picture cannot be used" problem={pictureProblem} />
-          <button type="button" class="quiet" onClick={() => chat.dismissPictureProblem()}>
-            Close
-          </button>
-        </div>
-      )}
-      {picture && (
-        <div class="attached">
-          <img src={picture.url} alt={picture.name} />
-          <span>Questions are about this picture.</span>
-          <button
-            type="button"
-            class="round small"
-            aria-label="Remove picture"
-            title="Remove picture"
-            onClick={() => chat.detach()}
-          >
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <path d="M7 7l10 10M17 7L7 17" />
-            </svg>
-          </button>
-        </div>
-      )}
+    <footer class="composer" data-hidden={loading.status === 'checking'}>
       <form
+        class="card"
         onSubmit={(event) => {
           event.preventDefault();
-          send();
+          void send();
         }}
       >
-        <button
-          type="button"
-          class="round"
-          aria-label="Choose a picture"
-          title="Choose a picture (or drop or paste one)"
-          disabled={!ready || checkingPicture}
-          onClick={() => chooser.current?.click()}
-        >
-          <svg viewBox="0 0 24 24" aria-hidden="true">
-            <path d="M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4" />
-            <circle cx="15.500" cy="9" r="1.500" />
-          </svg>
-        </button>
-        <input
-          ref={chooser}
-          type="file"
-          accept="image/*"
-          class="visually-hidden"
-          tabIndex={-1}
-          aria-label="Picture file"
-          onChange={(event) => choose(event.currentTarget)}
-        />
+        <AttachedPictures />
         <textarea
           ref={field}
+          id="question"
           rows={1}
-          aria-label="Question"
-          placeholder={picture ? 'Ask about it' : 'Ask something'}
+          aria-label={t.question}
+          placeholder={placeholder}
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={onKeyDown}
         />
-        {chat.busy ? (
-          <button
-            type="button"
-            class="round stop"
-            aria-label="Stop"
-            title="Stop (Esc)"
-            onClick={() => chat.stop()}
-          >
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <rect x="7" y="7" width="10" height="10" rx="1.500" />
-            </svg>
-          </button>
-        ) : (
-          <button
-            type="submit"
-            class="round send"
-            aria-label="Ask"
-            title="Ask (Enter)"
-            disabled={!ready || text.trim() === ''}
-          >
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-              <path d="M12 19V5M6 11l6-6 6 6" />
-            </svg>
-          </button>
-        )}
+        <div class="tools">
+          <IconButton
+            icon="picture"
+            label={t.choosePicture}
+            title={t.choosePictureHint}
+            class="plain"
+            disabled={!ready || full}
+            onClick={() => chooser.current?.click()}
+          />
+          <input
+            ref={chooser}
+            type="file"
+            accept="image/*"
+            multiple
+            class="visually-hidden"
+            tabIndex={-1}
+            aria-label={t.pictureFile}
+            onChange={(event) => {
+              attachFiles(app, [...(event.currentTarget.files ?? [])]);
+              // The same file can be chosen again.
+              event.currentTarget.value = '';
+            }}
+          />
+          <IconButton
+            icon="camera"
+            label={t.takePicture}
+            class="plain"
+            disabled={!ready || full}
+            onClick={() => app.ui.openDialog('camera')}
+          />
+          <ContextMeter />
+          {live ? (
+            <IconButton
+              icon="stop"
+              label={t.stop}
+              title={t.stopHint}
+              class="accent"
+              onClick={() => app.answering.stop()}
+            />
+          ) : (
+            <IconButton
+              icon="send"
+              label={t.ask}
+              title={t.askHint}
+              class="accent"
+              type="submit"
+              disabled={!ready || waiting || text.trim() === ''}
+            />
+          )}
+        </div>
       </form>
     </footer>
   );

@@ -1,25 +1,30 @@
+import { isPico } from '../models.ts';
 import { PICO_NOTES } from '../pico-notes.ts';
 import { SAMPLES, TEXT_QUESTIONS } from '../samples.ts';
-import type { Sample } from '../samples.ts';
+import { ask, askSample } from '../state/actions.ts';
+import { useApp, useText } from '../state/app-state.ts';
+import { useStore } from '../state/store.ts';
 
-interface WelcomeProps {
-  isPico: boolean;
-  ready: boolean;
-  onSample: (sample: Sample, question: string) => void;
-  onText: (question: string) => void;
-}
-
-export function Welcome({ isPico, ready, onSample, onText }: WelcomeProps) {
+/** An empty chat: what can be asked. */
+export function Welcome() {
+  const app = useApp();
+  const t = useText();
+  const { choice, loading } = useStore(app.model);
+  const { language } = useStore(app.settings);
+  const ready = loading.status === 'ready';
+  const notes = PICO_NOTES[language];
+  const askText = (question: string): void => {
+    app.attachments.replaceBy([]);
+    void ask(app, question);
+  };
   return (
     <section class="welcome">
-      <h2>Ask about a picture</h2>
-      <p>
-        Drop, paste or choose one, then ask. The model runs in this page: no picture and no question leaves
-        your device, and after this visit it works with the network off.
-      </p>
-      {isPico && (
+      <h2>{t.welcomeTitle}</h2>
+      <p class="lead">{t.welcomeText}</p>
+      {isPico(choice) && (
         <>
-          <p class="honest">{PICO_NOTES.summary}</p>
+          <p class="honest">{notes.summary}</p>
+          <h3>{t.trySamples}</h3>
           <ul class="samples">
             {SAMPLES.map((sample) => (
               <li key={sample.file}>
@@ -29,8 +34,9 @@ export function Welcome({ isPico, ready, onSample, onText }: WelcomeProps) {
                     <button
                       key={question}
                       type="button"
+                      lang="en"
                       disabled={!ready}
-                      onClick={() => onSample(sample, question)}
+                      onClick={() => void askSample(app, sample, question)}
                     >
                       {question}
                     </button>
@@ -39,24 +45,31 @@ export function Welcome({ isPico, ready, onSample, onText }: WelcomeProps) {
               </li>
             ))}
           </ul>
+          <h3>{t.withoutPicture}</h3>
           <div class="questions">
             {TEXT_QUESTIONS.map((question) => (
-              <button key={question} type="button" disabled={!ready} onClick={() => onText(question)}>
+              <button
+                key={question}
+                type="button"
+                lang="en"
+                disabled={!ready}
+                onClick={() => askText(question)}
+              >
                 {question}
               </button>
             ))}
           </div>
           <details>
-            <summary>What pico can and cannot do</summary>
-            <h3>It was trained on</h3>
+            <summary>{t.canAndCannot}</summary>
+            <h3>{t.canTitle}</h3>
             <ul>
-              {PICO_NOTES.can.map((line) => (
+              {notes.can.map((line) => (
                 <li key={line}>{line}</li>
               ))}
             </ul>
-            <h3>It is not made for</h3>
+            <h3>{t.cannotTitle}</h3>
             <ul>
-              {PICO_NOTES.cannot.map((line) => (
+              {notes.cannot.map((line) => (
                 <li key={line}>{line}</li>
               ))}
             </ul>

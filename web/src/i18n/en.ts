@@ -1,0 +1,211 @@
+/** Every text of the page in English; other languages have the same keys, which the compiler checks. */
+export const en = {
+  languageName: 'English',
+  appName: 'speedq',
+  tagline: 'Chat about pictures, offline',
+
+  // sidebar
+  chats: 'Chats',
+  newChat: 'New chat',
+  searchChats: 'Search chats',
+  noChats: 'Your chats will be listed here. They stay on this device.',
+  nothingFound: 'No chat has these words.',
+  openMenu: 'Show chats',
+  closeMenu: 'Hide chats',
+  moreFor: (title: string) => `More for “${title}”`,
+  rename: 'Rename',
+  renameChat: 'Name of the chat',
+  remove: 'Delete',
+  exportMarkdown: 'Save as Markdown',
+  exportJson: 'Save as JSON',
+  importChats: 'Open saved chats',
+  chatDeleted: 'The chat was deleted.',
+  undo: 'Undo',
+  imported: (count: number) => (count === 1 ? 'One chat was added.' : `${count} chats were added.`),
+  importFailed: (name: string) => `${name} could not be read as saved chats.`,
+  settings: 'Settings',
+  models: 'Models',
+  shortcuts: 'Keyboard',
+  untitled: 'New chat',
+
+  // state of the app
+  offlineReady: 'Works offline',
+  offlineNow: 'Offline',
+  onlineOnly: 'Not kept for offline use',
+  updateWaiting: 'A new version is ready.',
+  reload: 'Reload',
+  updateAfterAnswer: 'It will be shown when the answer is finished.',
+  storageFull: 'This could not be kept on this device, perhaps for lack of room.',
+  chatsNotKept: 'This browser keeps no data for this page: chats last until the page is closed.',
+
+  // first visit
+  firstTitle: 'Ask about your pictures, privately',
+  firstText:
+    'A language model that sees runs inside this page, on your own device. No picture and no question is sent to anyone.',
+  firstWhat: 'What is downloaded, once',
+  firstModel: (name: string, size: string) => `The model “${name}”: ${size}, from this site, verified`,
+  firstModelUnknown: (name: string) => `The model “${name}”, from this site, verified`,
+  firstStored: 'What is kept on this device',
+  firstStoredText:
+    'The model, this app and your chats, until you delete them. Nothing expires, no account, no cookies.',
+  firstOffline: 'What comes after',
+  firstOfflineText: 'Everything works with the network off. Nothing is fetched again unless you ask for it.',
+  download: 'Download and begin',
+  downloadSize: (size: string) => `Download ${size} and begin`,
+  chooseOther: 'Other models',
+
+  // loading
+  looking: 'Looking for the model …',
+  preparing: 'The model is verified. Preparing the graphics programs …',
+  downloading: (done: string, all: string) => `Downloading and verifying: ${done} of ${all}`,
+  reading: (done: string, all: string) =>
+    `Reading and verifying the model kept on this device: ${done} of ${all}`,
+  speed: (rate: string) => `${rate} per second`,
+  timeLeft: (time: string) => `${time} left`,
+  seconds: (count: number) => `${count} s`,
+  minutes: (count: number) => `${count} min`,
+  cancel: 'Cancel',
+  close: 'Close',
+  tryAgain: 'Try again',
+  loadFailed: 'The model could not be opened',
+  noWebgpu: 'This browser cannot run the model',
+  noWebgpuText:
+    'The model needs WebGPU, which this browser lacks or has switched off. Current Chrome, Edge, Firefox and Safari have it. Your saved chats can still be read here.',
+  software:
+    'No graphics card is used: WebGPU runs in software here. Answers are the same, but opening the model takes a minute and answers come slowly.',
+  notKept:
+    'The model could not be kept on this device, perhaps for lack of room: the next visit downloads it again.',
+
+  // welcome
+  welcomeTitle: 'Ask about a picture',
+  welcomeText: 'Drop, paste, choose or take one, then ask.',
+  trySamples: 'Try one of these',
+  withoutPicture: 'Or ask without a picture',
+  canAndCannot: 'What pico can and cannot do',
+  canTitle: 'It was trained on',
+  cannotTitle: 'It is not made for',
+
+  // conversation
+  conversation: 'Conversation',
+  announcements: 'Answers',
+  you: 'You',
+  answer: 'Answer',
+  thinking: 'Looking …',
+  emptyAnswer: 'The model gave an empty answer.',
+  stopped: 'Stopped.',
+  cut: 'The answer reached the longest length in the settings.',
+  noAnswer: 'No answer',
+  copy: 'Copy',
+  copied: 'Copied',
+  edit: 'Edit',
+  regenerate: 'Another answer',
+  continueAnswer: 'Continue',
+  continueQuestion: 'Please continue.',
+  previousVersion: 'Previous version',
+  nextVersion: 'Next version',
+  versionOf: (index: number, count: number) => `${index} of ${count}`,
+  saveAndAsk: 'Ask again',
+  editQuestion: 'Edit the question',
+  tokensPerSecond: (value: string) => `${value} tokens/s`,
+  firstToken: (seconds: string) => `first token after ${seconds} s`,
+  toLatest: 'To the latest message',
+
+  // composer
+  question: 'Question',
+  placeholder: 'Ask something',
+  placeholderPicture: 'Ask about it',
+  placeholderNoModel: 'The model is not open yet',
+  ask: 'Ask',
+  askHint: 'Ask (Enter)',
+  stop: 'Stop',
+  stopHint: 'Stop (Esc)',
+  choosePicture: 'Choose pictures',
+  choosePictureHint: 'Choose pictures (or drop or paste them)',
+  takePicture: 'Take a picture',
+  pictureFile: 'Picture file',
+  aboutPictures: (count: number) =>
+    count === 1 ? 'Questions are about this picture.' : `Questions are about these ${count} pictures.`,
+  readingPicture: 'Reading the picture …',
+  removePicture: 'Remove picture',
+  showPicture: (name: string) => `Show ${name}`,
+  pictureRefused: 'This picture cannot be used',
+  dropHere: 'Drop pictures anywhere',
+  contextUsed: (used: number, all: number) =>
+    `${used} of ${all} tokens of the conversation’s memory are used`,
+  contextLabel: 'Context',
+  singleQuestions: 'This model answers each question by itself.',
+
+  // pictures
+  tiles: 'Show tiles',
+  tileText: (columns: number, rows: number, side: number) =>
+    columns * rows === 1
+      ? `The model sees this picture as one square of ${side} pixels.`
+      : `The model sees ${columns} × ${rows} squares of ${side} pixels each, and the whole picture once more, small.`,
+  pixels: (width: number, height: number) => `${width} × ${height} pixels`,
+  cameraTitle: 'Take a picture',
+  cameraRefused: 'There is no camera, or the browser may not use it.',
+  shutter: 'Take it',
+
+  // models
+  model: 'Model',
+  modelInUse: 'In use',
+  use: 'Use',
+  verify: 'Verify',
+  verified: 'Every file is as it should be.',
+  working: (percent: number) => `${percent} %`,
+  onDevice: 'On this device',
+  notOnDevice: 'Not on this device',
+  deleteModel: (name: string) => `Delete ${name}`,
+  modelDeleted: (name: string) => `${name} was deleted from this device.`,
+  forget: 'Remove from the list',
+  memoryUse: (size: string) => `${size} of graphics memory`,
+  storageUse: (used: string, all: string) => `${used} of ${all} of this site’s storage are used`,
+  importFolder: 'Add from a folder',
+  importFolderText: 'A packed model’s folder on this device: the one with manifest.json.',
+  addByAddress: 'Add by address',
+  addressText: 'Address of a packed model’s folder on this site',
+  add: 'Add',
+  addressOther: 'Only addresses of this site: this page asks nobody else for anything.',
+  noManifest: 'This folder has no manifest.json: it is no packed model.',
+  modelAdded: (name: string) => `${name} was added.`,
+  damaged: 'Damaged',
+
+  // settings
+  language: 'Language',
+  theme: 'Appearance',
+  themeAuto: 'Auto',
+  themeLight: 'Light',
+  themeDark: 'Dark',
+  answers: 'Answers',
+  instructions: 'Instructions',
+  instructionsText: 'Given to the model before every conversation. Small models may ignore them.',
+  temperature: 'Temperature',
+  temperatureText: '0: always the most probable word, the same answer every time.',
+  topK: 'Top k',
+  topP: 'Top p',
+  minP: 'Min p',
+  repetitionPenalty: 'Repetition penalty',
+  maxNewTokens: 'Longest answer, in tokens',
+  restoreDefaults: 'Restore defaults',
+  data: 'Your data',
+  exportAll: 'Save all chats',
+  deleteAll: 'Delete all chats',
+  deleteAllSure: 'Delete all chats on this device?',
+  dataText: 'Chats and pictures are kept in this browser alone.',
+
+  // keyboard
+  keySend: 'Ask',
+  keyLine: 'New line',
+  keyStop: 'Stop the answer, or close what is open',
+  keyNew: 'New chat',
+  keySearch: 'Search chats',
+  keyFocus: 'Write a question',
+  keyEdit: 'Edit the last question (in an empty field)',
+  keyHelp: 'This list',
+
+  /** What a problem's code means, where the message itself, which is English, may not be understood. */
+  problems: {} as Readonly<Partial<Record<string, string>>>,
+};
+
+/** The keys of the English texts, in any language. */
+export type Dictionary = typeof en;

@@ -1,0 +1,167 @@
+import { newestLeaf, siblingsOf } from '../chat/tree.ts';
+import type { Messages } from '../chat/tree.ts';
+import { searchChats, textsByChat } from '../chat/search.ts';
+import type { Chat, Message, Picture } from '../chat/types.ts';
+import type { ChatStorage, WholeChat } from '../storage/chat-storage.ts';
+import { Store } from './store.ts';
+
+export interface OpenChat {
+  readonly chat: Chat;
+  readonly messages: Messages;
+  readonly pictures: ReadonlyMap<string, Picture>;
+}
+
+export interface ChatsState {
+  /** Most recently used first. */
+  readonly chats: readonly Chat[];
+  /** A chat without messages is not kept. */
+  readonly open: OpenChat;
+  /** What the list is narrowed to, and the result. */
+  readonly query: string;
+  readonly found: readonly Chat[];
+}
+
+/** The list of chats and the one that is shown. Every change is kept at once. */
+export class ChatsStore extends Store<ChatsState> {
+  private readonly storage: ChatStorage;
+  /** Other tabs keep their lists right. */
+  private readonly channel = new BroadcastChannel('speedq-chats');
+
+  constructor(storage: ChatStorage) {
+    super({ chats: [], open: emptyChat(), query: '', found: [] });
+    this.storage = storage;
+    this.channel.onmessage = () => void this.refresh();
+  }
+
+  async start(): Promise<void> {
+    await this.refresh();
+  }
+
+  startNew(): void {
+    this.update({ open: emptyChat() });
+  }
+
+  async openChat(id: string): Promise<void> {
+    const whole = await this.storage.readChat(id);
+    if (whole) this.update({ open: toOpen(whole) });
+  }
+
+  async search(query: string): Promise<void> {
+    this.update({ query });
+    await this.refresh();
+  }
+
+  async rename(id: string, title: string): Promise<void> {
+    const chat = this.state.chats.find((known) => known.id === id);
+    if (!chat || title.trim() === '') return;
+    await this.keep({ chat: { ...chat, title: title.trim().slice(0, 200), renamed: true } });
+  }
+
+  /** Resolves to what was deleted, for those who want it back (`restore`). */
+  async remove(id: string): Promise<WholeChat | undefined> {
+    const whole = await this.storage.readChat(id);
+    await this.storage.deleteChat(id);
+    if (this.state.open.chat.id === id) this.startNew();
+    await this.changed();
+    return whole;
+  }
+
+  async removeAll(): Promise<void> {
+    await this.storage.deleteEverything();
+    this.startNew();
+    await this.changed();
+  }
+
+  /** Adds whole chats: deleted ones that are wanted back, imported ones. */
+  async restore(chats: readonly WholeChat[]): Promise<void> {
+    for (const whole of chats) await this.storage.save(whole);
+    const [first] = chats;
+    if (first) this.update({ open: toOpen(first) });
+    await this.changed();
+  }
+
+  async readAll(): Promise<WholeChat[]> {
+    const all = await Promise.all(this.state.chats.map(({ id }) => this.storage.readChat(id)));
+    return all.filter((whole) => whole !== undefined);
+  }
+
+  read(id: string): Promise<WholeChat | undefined> {
+    return this.storage.readChat(id);
+  }
+
+  /** Shows the alternative `step` places after (or before) a message. */
+  async showSibling(message: Message, step: number): Promise<void> {
+    const { chat, messages } = this.state.open;
+    const siblings = siblingsOf(messages, message);
+    const other = siblings[siblings.findIndex(({ id }) => id === message.id) + step];
+    if (other) await this.keep({ chat: { ...chat, leafId: newestLeaf(messages, other.id) } });
+  }
+
+  /** Keeps a change of a chat, shown or not. */
+  async keep(change: {
+    readonly chat?: Chat;
+    readonly messages?: readonly Message[];
+    readonly pictures?: readonly Picture[];
+  }): Promise<void> {
+    const { chat, messages = [], pictures = [] } = change;
+    const { open } = this.state;
+    // Shown before it is kept: a full disk must not keep an answer from being read.
+    this.update({
+      open: {
+        chat: chat?.id === open.chat.id ? chat : open.chat,
+        messages: withAll(
+          open.messages,
+          messages.filter(({ chatId }) => chatId === open.chat.id),
+        ),
+        pictures: withAll(open.pictures, pictures),
+      },
+    });
+    await this.storage.save(change);
+    if (chat) await this.changed();
+  }
+
+  private async changed(): Promise<void> {
+    this.channel.postMessage('changed');
+    await this.refresh();
+  }
+
+  private async refresh(): Promise<void> {
+    const chats = await this.storage.listChats();
+    const { query } = this.state;
+    const texts = query.trim() === '' ? new Map() : textsByChat(await this.storage.allMessages());
+    // A later search may have been quicker.
+    if (query === this.state.query) this.update({ chats, found: searchChats(chats, texts, query) });
+  }
+}
+
+function withAll<T extends { readonly id: string }>(
+  known: ReadonlyMap<string, T>,
+  more: readonly T[],
+): ReadonlyMap<string, T> {
+  return more.length === 0 ? known : new Map([...known, ...more.map((entry) => [entry.id, entry] as const)]);
+}
+
+function emptyChat(): OpenChat {
+  const now = Date.now();
+  return {
+    chat: {
+      id: crypto.randomUUID(),
+      title: '',
+      renamed: false,
+      createdAt: now,
+      updatedAt: now,
+      leafId: null,
+    },
+    messages: new Map(),
+    pictures: new Map(),
+  };
+}
+
+/** An answer that was coming when the page was closed will not come any more. */
+function toOpen({ chat, messages, pictures }: WholeChat): OpenChat {
+  return {
+    chat,
+    messages: new Map(messages.map((message) => [message.id, message])),
+    pictures: new Map(pictures.map((picture) => [picture.id, picture])),
+  };
+}
