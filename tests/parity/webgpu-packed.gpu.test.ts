@@ -31,8 +31,9 @@ const config = TINY_CONFIG;
 const RECIPES: Record<string, (parameter: ParameterSpec) => Scheme | undefined> = {
   '2 bits, group 16': recipe(BILEVEL_2BIT_G16),
   '4 bits, group 32': recipe(BILEVEL_4BIT_G32),
-  'mixed: 2 bits, group 128 for gate and up, 4 bits in panels of 16 for the rest': (parameter) =>
-    recipe(/gate_proj|up_proj/.test(parameter.name) ? BILEVEL_2BIT_G128 : BILEVEL_4BIT_G32_QQ16)(parameter),
+  // Gate and up, and q, k and v, are then computed apart.
+  'mixed: 2 bits, group 128 for gate and k, 4 bits in panels of 16 for the rest': (parameter) =>
+    recipe(/gate_proj|k_proj/.test(parameter.name) ? BILEVEL_2BIT_G128 : BILEVEL_4BIT_G32_QQ16)(parameter),
 };
 
 /** Linears of encoder and language model in `scheme`, embedding and head at 4 bits, the rest as it comes. */

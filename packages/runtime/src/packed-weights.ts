@@ -1,6 +1,6 @@
 import { checkShard, expectedEntries, locateEntry, parseSafetensors, SpeedqError } from '@speedq/format';
 import type { PackedManifest } from '@speedq/format';
-import type { StoredTensor, WeightSource } from '@speedq/kernels';
+import type { StoredTensor, WeightShard, WeightSource } from '@speedq/kernels';
 import { HEAD, parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import type { ModelFiles } from './model-files.ts';
@@ -9,12 +9,15 @@ import type { ModelFiles } from './model-files.ts';
 export function packedWeights(files: ModelFiles): WeightSource {
   return {
     async *shards() {
-      for (const file of shardFiles(files.manifest)) {
-        const bytes = await files.read(file);
-        yield { bytes, tensors: tensorsOf(files.manifest, file, bytes) };
-      }
+      // Nothing here names a shard: it would be held while the next one is read.
+      for (const file of shardFiles(files.manifest)) yield await readShard(files, file);
     },
   };
+}
+
+async function readShard(files: ModelFiles, file: string): Promise<WeightShard> {
+  const bytes = await files.read(file);
+  return { bytes, tensors: tensorsOf(files.manifest, file, bytes) };
 }
 
 function shardFiles({ tensors }: PackedManifest): string[] {

@@ -1,59 +1,66 @@
 import type { Recorder, Value } from './recorder.ts';
 import { isValue, rowCount } from './recorder.ts';
 
-/**
- * Byte sizes of the buffers that activations share. Plans that never run at the same time may share one
- * pool; each starts with all slots free.
- */
-export interface SlotPool {
-  readonly sizes: number[];
+/** Buffers that activations share, and which of them each activation has. */
+export interface SlotPlan {
+  /** Bytes. */
+  readonly sizes: readonly number[];
+  readonly slots: ReadonlyMap<Value, number>;
+}
+
+interface Lifetime {
+  readonly value: Value;
+  readonly bytes: number;
+  readonly recorder: Recorder;
+  /** Steps, both inclusive: the output of a step shares no memory with its inputs. */
+  readonly first: number;
+  last: number;
 }
 
 /**
- * Gives every activation of a recording a slot, reusing a slot once its last reader has run.
- * Slots grow to their largest tenant: the smallest fitting free slot is taken, else the largest one grows.
+ * Gives every activation a slot, such that no two that live at the same time share one. Recordings that never
+ * run at the same time share all slots. The largest activations choose first, each the smallest slot that is
+ * free for as long as it lives: slots then are no larger than their first tenant.
  */
-export function assignSlots(recorder: Recorder, pool: SlotPool): Map<Value, number> {
-  const { dispatches, maxCount } = recorder;
-  const lastUse = new Map<Value, number>();
-  dispatches.forEach(({ resources }, index) => {
-    for (const resource of resources) {
-      if (isValue(resource) && recorder.fixedBuffer(resource) === undefined) lastUse.set(resource, index);
-    }
-  });
+export function assignSlots(recorders: readonly Recorder[]): SlotPlan {
+  const sizes: number[] = [];
+  const tenants: Lifetime[][] = [];
   const slots = new Map<Value, number>();
-  const free = new Set(pool.sizes.keys());
-  dispatches.forEach(({ resources }, index) => {
-    const values = new Set(resources.filter((resource) => lastUse.has(resource as Value)) as Value[]);
-    for (const value of values) {
-      if (slots.has(value)) continue;
-      const bytes = Math.max(1, rowCount(value.rows, maxCount)) * value.width * 4;
-      const slot = takeSlot(free, pool.sizes, bytes);
-      slots.set(value, slot);
+  const lifetimes = recorders.flatMap(lifetimesOf);
+  // stable: equals keep the order of their steps
+  lifetimes.sort((a, b) => b.bytes - a.bytes);
+  for (const lifetime of lifetimes) {
+    const isFree = (slot: number): boolean =>
+      tenants[slot].every(
+        ({ recorder, first, last }) =>
+          recorder !== lifetime.recorder || last < lifetime.first || lifetime.last < first,
+      );
+    // Later slots are smaller.
+    let slot = sizes.length - 1;
+    while (slot >= 0 && !isFree(slot)) slot--;
+    if (slot < 0) {
+      slot = sizes.length;
+      sizes.push(lifetime.bytes);
+      tenants.push([]);
     }
-    for (const value of values) {
-      if (lastUse.get(value) === index) free.add(slots.get(value)!);
-    }
-  });
-  return slots;
+    tenants[slot].push(lifetime);
+    slots.set(lifetime.value, slot);
+  }
+  return { sizes, slots };
 }
 
-function takeSlot(free: Set<number>, sizes: number[], bytes: number): number {
-  let best = -1;
-  for (const slot of free) {
-    if (best === -1) best = slot;
-    else if (
-      sizes[best] < bytes ? sizes[slot] > sizes[best] : sizes[slot] >= bytes && sizes[slot] < sizes[best]
-    ) {
-      best = slot;
+function lifetimesOf(recorder: Recorder): Lifetime[] {
+  const lifetimes = new Map<Value, Lifetime>();
+  recorder.dispatches.forEach(({ resources }, index) => {
+    for (const value of resources) {
+      if (!isValue(value) || recorder.fixedBuffer(value) !== undefined) continue;
+      const bytes = Math.max(1, rowCount(value.rows, recorder.maxCount)) * value.width * 4;
+      const first = recorder.isInput(value) ? -1 : index;
+      const known = lifetimes.get(value);
+      const last = recorder.isOutput(value) ? Infinity : index;
+      if (known === undefined) lifetimes.set(value, { value, bytes, recorder, first, last });
+      else known.last = Math.max(known.last, last);
     }
-  }
-  if (best === -1) {
-    best = sizes.length;
-    sizes.push(bytes);
-  } else {
-    free.delete(best);
-    sizes[best] = Math.max(sizes[best], bytes);
-  }
-  return best;
+  });
+  return [...lifetimes.values()];
 }

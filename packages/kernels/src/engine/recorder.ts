@@ -55,6 +55,8 @@ export class Recorder {
   readonly params: GPUBuffer;
   readonly dispatches: Dispatch[] = [];
   readonly #kept = new Map<Value, GPUBuffer>();
+  readonly #inputs = new Set<Value>();
+  readonly #outputs = new Set<Value>();
 
   constructor(maxCount: number, params: GPUBuffer) {
     this.maxCount = maxCount;
@@ -64,6 +66,26 @@ export class Recorder {
   /** A new activation, living from the first dispatch that names it to the last. */
   value(label: string, rows: Rows, width: number): Value {
     return { label, rows, width };
+  }
+
+  /** An activation that is written before each run, and so lives from its start. */
+  input(label: string, rows: Rows, width: number): Value {
+    const value = this.value(label, rows, width);
+    this.#inputs.add(value);
+    return value;
+  }
+
+  /** Marks an activation that is read after each run, before the next run of any plan. */
+  output(value: Value): void {
+    this.#outputs.add(value);
+  }
+
+  isInput(value: Value): boolean {
+    return this.#inputs.has(value);
+  }
+
+  isOutput(value: Value): boolean {
+    return this.#outputs.has(value);
   }
 
   /** Columns [offset, offset+width) of an activation. */

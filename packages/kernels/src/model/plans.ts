@@ -2,7 +2,6 @@ import type { InternVLConfig } from '@speedq/model';
 import { imageFeatures, languageBlock, languageEmbed, languageHead } from '@speedq/model';
 import type { Allocator } from '../engine/allocator.ts';
 import { bufferUsage } from '../engine/constants.ts';
-import type { SlotPool } from '../engine/liveness.ts';
 import { assignSlots } from '../engine/liveness.ts';
 import { PipelineCache } from '../engine/pipelines.ts';
 import { Plan } from '../engine/plan.ts';
@@ -36,14 +35,14 @@ export interface ModelPlans {
   readonly prefill: LanguagePlan;
   readonly decode: LanguagePlan;
   readonly buffers: {
-    /** [tilesPerBatch, 3, S, S] */
+    /** [tilesPerBatch, 3, S, S]; like all up to `features`, shared with activations of the runs. */
     readonly pixels: GPUBuffer;
     /** [tilesPerBatch·tokensPerTile, hidden] */
     readonly visionOutput: GPUBuffer;
-    /** u32 [prefillChunk] */
-    readonly ids: GPUBuffer;
     /** [prefillChunk, hidden] */
     readonly features: GPUBuffer;
+    /** u32 [prefillChunk] */
+    readonly ids: GPUBuffer;
     /** [1, vocabulary] of the last position. */
     readonly logits: GPUBuffer;
     /** [prefillChunk, vocabulary], with `allLogits`. */
@@ -79,14 +78,11 @@ export function recordPlans(
   weights: WeightStore,
   capacities: Capacities,
 ): ModelRecording {
-  const { vision, language, tokensPerTile, imageTokenId } = config;
+  const { vision, language, imageTokenId } = config;
   const { maxContext, prefillChunk, tilesPerBatch } = capacities;
   const floats = (label: string, count: number) => allocator.storage(label, count * 4);
-  const buffers: ModelPlans['buffers'] = {
-    pixels: floats('pixels', tilesPerBatch * 3 * vision.imageSize ** 2),
-    visionOutput: floats('image features of a batch', tilesPerBatch * tokensPerTile * language.hiddenSize),
+  const fixed = {
     ids: floats('token ids', prefillChunk),
-    features: floats('image features of a chunk', prefillChunk * language.hiddenSize),
     logits: floats('logits', language.vocabSize),
     allLogits: capacities.allLogits ? floats('all logits', prefillChunk * language.vocabSize) : undefined,
     next: floats('next token', 1),
@@ -99,13 +95,10 @@ export function recordPlans(
     new WebGPUOps({ recorder, weights, caches: cache.layers, tileSize: vision.imageSize, allRows });
 
   const visionRecorder = recorderOf(tilesPerBatch);
-  const pixels: Value = {
-    label: 'pixels',
-    rows: { perCount: 1, fixed: 0 },
-    width: 3 * vision.imageSize ** 2,
-    buffer: buffers.pixels,
-  };
-  visionRecorder.keep(imageFeatures(opsOf(visionRecorder, false), config, pixels), buffers.visionOutput);
+  const perCount = { perCount: 1, fixed: 0 };
+  const pixels = visionRecorder.input('pixels', perCount, 3 * vision.imageSize ** 2);
+  const visionOutput = imageFeatures(opsOf(visionRecorder, false), config, pixels);
+  visionRecorder.output(visionOutput);
 
   const recordLanguage = (
     recorder: Recorder,
@@ -122,41 +115,40 @@ export function recordPlans(
       recorder.keep(logits, all);
       logits = recordLastRow(recorder, logits);
     }
-    recorder.keep(logits, buffers.logits);
-    recordArgmax(recorder, ops.candidates ?? recordCandidates(recorder, logits), buffers);
+    recorder.keep(logits, fixed.logits);
+    recordArgmax(recorder, ops.candidates ?? recordCandidates(recorder, logits), fixed);
     return head;
   };
   const prefillRecorder = recorderOf(prefillChunk);
-  const perToken = { perCount: 1, fixed: 0 };
+  const features = prefillRecorder.input(`features at ${imageTokenId}`, perCount, language.hiddenSize);
   const prefillHead = recordLanguage(
     prefillRecorder,
-    { label: 'token ids', rows: perToken, width: 1, buffer: buffers.ids },
-    {
-      label: `features at ${imageTokenId}`,
-      rows: perToken,
-      width: language.hiddenSize,
-      buffer: buffers.features,
-    },
-    buffers.allLogits,
+    { label: 'token ids', rows: perCount, width: 1, buffer: fixed.ids },
+    features,
+    fixed.allLogits,
   );
   const decodeRecorder = recorderOf(1);
   const decodeHead = recordLanguage(
     decodeRecorder,
-    { label: 'token id', rows: ONE_ROW, width: 1, buffer: buffers.next },
+    { label: 'token id', rows: ONE_ROW, width: 1, buffer: fixed.next },
     undefined,
   );
 
-  const pool: SlotPool = { sizes: [] };
-  const recorders = [visionRecorder, prefillRecorder, decodeRecorder];
-  const placed = recorders.map((recorder) => assignSlots(recorder, pool));
-  const slots = pool.sizes.map((bytes, slot) => allocator.storage(`activations ${slot}`, bytes));
+  const { sizes, slots } = assignSlots([visionRecorder, prefillRecorder, decodeRecorder]);
+  const activations = sizes.map((bytes, slot) => allocator.storage(`activations ${slot}`, bytes));
+  const bufferOf = (value: Value): GPUBuffer => activations[slots.get(value)!];
   return {
     vision: visionRecorder,
     prefill: { recorder: prefillRecorder, head: prefillHead },
     decode: { recorder: decodeRecorder, head: decodeHead },
-    buffers,
+    buffers: {
+      ...fixed,
+      pixels: bufferOf(pixels),
+      visionOutput: bufferOf(visionOutput),
+      features: bufferOf(features),
+    },
     cache,
-    bufferOf: (value) => slots[placed.find((assigned) => assigned.has(value))!.get(value)!],
+    bufferOf,
   };
 }
 

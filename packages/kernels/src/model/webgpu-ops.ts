@@ -26,7 +26,10 @@ export interface OpsContext {
   readonly allRows: boolean;
 }
 
-/** The model's operations as dispatches of a plan. */
+/**
+ * The model's operations as dispatches of a plan. A residual is overwritten by the sum it goes into: the forward
+ * pass uses none after that.
+ */
 export class WebGPUOps implements Ops<Value> {
   readonly #context: OpsContext;
   #candidates: Candidates | undefined;

@@ -2,7 +2,6 @@
 import { Allocator, upload } from '../engine/allocator.ts';
 import { MAP_MODE_READ, bufferUsage } from '../engine/constants.ts';
 import { withErrorScopes } from '../engine/errors.ts';
-import type { SlotPool } from '../engine/liveness.ts';
 import { assignSlots } from '../engine/liveness.ts';
 import { PipelineCache } from '../engine/pipelines.ts';
 import { Plan } from '../engine/plan.ts';
@@ -76,9 +75,8 @@ export class OpBench {
       return buffer;
     });
     const plan = await withErrorScopes(device, 'the test plan', () => {
-      const pool: SlotPool = { sizes: [] };
-      const slots = assignSlots(this.recorder, pool);
-      const activations = pool.sizes.map((bytes, slot) => this.allocator.storage(`slot ${slot}`, bytes));
+      const { sizes, slots } = assignSlots([this.recorder]);
+      const activations = sizes.map((bytes, slot) => this.allocator.storage(`slot ${slot}`, bytes));
       return Plan.prepare(
         device,
         new PipelineCache(device),

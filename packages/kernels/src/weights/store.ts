@@ -48,8 +48,15 @@ export class WeightStore {
   /** @throws SpeedqError 'shape-mismatch', 'out-of-memory', or what the source throws. */
   static async load(allocator: Allocator, source: WeightSource): Promise<WeightStore> {
     const store = new WeightStore(allocator);
-    for await (const { bytes, tensors } of source.shards()) {
-      for (const tensor of tensors) store.add(tensor, bytes);
+    const shards = source.shards()[Symbol.asyncIterator]();
+    // A function of its own: a loop would hold one shard while it waits for the next.
+    const addNext = async (): Promise<boolean> => {
+      const { done, value } = await shards.next();
+      if (done) return false;
+      for (const tensor of value.tensors) store.add(tensor, value.bytes);
+      return true;
+    };
+    while (await addNext()) {
       // Lets the staging copies of this shard go before the next one comes.
       await allocator.device.queue.onSubmittedWorkDone();
     }

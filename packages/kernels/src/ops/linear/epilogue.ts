@@ -11,11 +11,11 @@ export interface EpilogueOptions {
   readonly scale: boolean;
   /** · silu(gate[row, feature]) */
   readonly gate: boolean;
-  /** + residual[row, feature] */
+  /** + what y[row, feature] was before */
   readonly residual: boolean;
 }
 
-type EpilogueBinding = 'bias' | 'scale' | 'gate' | 'residual';
+type EpilogueBinding = 'bias' | 'scale' | 'gate';
 
 export function epilogueBindings(options: EpilogueOptions): Record<EpilogueBinding, Binding | undefined> {
   const present = (wanted: boolean) => (wanted ? floats('read') : undefined);
@@ -23,7 +23,6 @@ export function epilogueBindings(options: EpilogueOptions): Record<EpilogueBindi
     bias: present(options.bias),
     scale: present(options.scale),
     gate: present(options.gate),
-    residual: present(options.residual),
   };
 }
 
@@ -43,7 +42,7 @@ fn finish(row: u32, feature: u32, sum: f32) ${returns ? '-> f32 ' : ''}{
   ${activation === 'gelu' ? 'v = gelu(v);' : ''}
   ${scale ? 'v *= scale[feature];' : ''}
   ${gate ? 'v *= silu(gate[at]);' : ''}
-  ${residual ? 'v += residual[at];' : ''}
+  ${residual ? 'v += y[at];' : ''}
   y[at] = v;
   ${returns ? 'return v;' : ''}
 }`;

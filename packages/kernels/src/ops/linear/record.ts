@@ -15,6 +15,7 @@ export interface LinearInputs {
   readonly activation?: 'gelu';
   /** [rows, features] each. */
   readonly gate?: Value;
+  /** The result is added to it and takes its place: one activation less to hold. */
   readonly residual?: Value;
   /** For a single row: x/√(mean(x²)+epsilon)·weight takes the place of x; weight [columns]. */
   readonly norm?: { readonly epsilon: number; readonly weight: GPUBuffer };
@@ -111,7 +112,7 @@ function recordParts(
   const { bias, scale, gate, residual, activation, norm } = inputs;
   const { rows } = x;
   const features = parts.reduce((sum, part) => sum + part.rows, 0);
-  const y = recorder.value(parts[0].matrix.name, rows, features);
+  const y = residual ?? recorder.value(parts[0].matrix.name, rows, features);
   const single = isSingleRow(recorder, x);
   let group = 0;
   for (const part of parts) {
@@ -142,7 +143,7 @@ function recordParts(
     };
     const { codes, meta } = part.part;
     const weights = [codes, meta];
-    const rest = [bias, scale, gate, residual, y, candidates?.values, candidates?.indices];
+    const rest = [bias, scale, gate, y, candidates?.values, candidates?.indices];
     recorder.dispatch(
       (single ? matvecProgram : matmulProgram)(options),
       [recorder.params, x, norm?.weight, ...weights, ...rest],
