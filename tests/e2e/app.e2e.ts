@@ -6,7 +6,7 @@ import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
 import { ChatPage } from './support/chat-page.ts';
 import { atEverySize } from './support/screenshots.ts';
-import { serveWithModels } from './support/server.ts';
+import { modelFolder, serveWithModels } from './support/server.ts';
 import { xssPayloads } from './support/xss-payloads.ts';
 
 /** A saved chat as the app writes it: questions and answers in turn. */
@@ -224,6 +224,7 @@ describe('the app', () => {
   it.each(['Settings', 'Models', 'Keyboard'])('%s has no violations at any size', async (name) => {
     await atEverySize(page, name.toLowerCase(), async (size) => {
       await page.keyboard.press('Escape');
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
       if (name === 'Keyboard') await page.keyboard.press('?');
       else {
         if (size === 'phone') await page.getByRole('button', { name: 'Show chats' }).click();
@@ -246,10 +247,38 @@ describe('the app', () => {
     });
   });
 
+  it('keeps a model from a folder, verifies it, and lets it go', async () => {
+    await page.getByRole('button', { name: 'Models', exact: true }).click();
+    await page.getByLabel('Add from a folder').last().setInputFiles(modelFolder);
+    await page.getByText('pico-2bit was added.').waitFor();
+    const card = page
+      .getByRole('dialog', { name: 'Models' })
+      .getByRole('listitem')
+      .filter({ has: page.getByRole('button', { name: /^Use: pico-2bit/ }) });
+    await card.getByText('On this device').waitFor();
+    await card.getByRole('button', { name: 'Verify' }).click();
+    await card.getByText('Every file is as it should be.').waitFor();
+    await card.getByRole('button', { name: 'Remove from the list' }).click();
+    await card.waitFor({ state: 'detached' });
+  });
+
+  it('adds a model of this site by its address, and none of another', async () => {
+    await page.getByRole('button', { name: 'Models', exact: true }).click();
+    const field = page.getByLabel(/Address of a packed model/);
+    await field.fill('https://evil.invalid/model/');
+    await page.keyboard.press('Enter');
+    await page.getByRole('status').getByText('Only addresses of this site').waitFor();
+    await field.fill('./models/pico-4bit/');
+    await page.keyboard.press('Enter');
+    await page.getByText('pico-4bit was added.').waitFor();
+    await page.getByRole('button', { name: /^Remove from the list: pico-4bit/ }).click();
+  });
+
   it('everything can be reached by keyboard', async () => {
     await open(savedChat('By keyboard', ['A', 'B']));
     await page.keyboard.press('Alt+KeyK');
     await page.keyboard.type('keyboard');
+    await list().getByRole('listitem').nth(1).waitFor({ state: 'detached' });
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');

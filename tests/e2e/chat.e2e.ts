@@ -2,9 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { axeViolations } from './support/axe.ts';
 import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
 import { ChatPage } from './support/chat-page.ts';
+import { atEverySize } from './support/screenshots.ts';
 import { startAppServer } from './support/server.ts';
 import type { AppServer } from './support/server.ts';
 
@@ -16,10 +18,10 @@ const sample = (name: string): string =>
  * rightly, of docs/results.md's kinds.
  */
 const KNOWN = {
-  farm: { sample: 'How many objects are there?', answer: /4|four/i },
+  farm: { sample: 'Where is the cow?', answer: /top right/i },
   farmMore: [
     ['Is there a pig?', /yes/i],
-    ['Is there a dog?', /no/i],
+    ['What is at the centre?', /lemon/i],
   ],
   text: ['What colour is a lemon usually?', /yellow/i],
   long: 'Describe the picture in detail.',
@@ -125,6 +127,51 @@ describe('the chat page', () => {
       buffer: await sidewaysJpeg('fox.png'),
     });
     expect(await chat.ask(KNOWN.sideways[0])).toMatch(KNOWN.sideways[1]);
+  });
+
+  it('gives another answer, asks in other words, and goes back', async () => {
+    const { page } = chat;
+    await chat.answers().last().getByRole('button', { name: 'Another answer' }).click();
+    await chat.answers().last().getByText('2 of 2').waitFor();
+    const count = await chat.answers().count();
+    await chat.answer(count - 1);
+    await chat.questions().last().hover();
+    await chat.questions().last().getByRole('button', { name: 'Edit' }).click();
+    await page.getByLabel('Edit the question').fill(KNOWN.fox[0][0]);
+    await page.keyboard.press('Enter');
+    await chat.questions().last().getByText('2 of 2').waitFor();
+    await chat.answer(count - 1);
+    await chat.questions().last().getByRole('button', { name: 'Previous version' }).click();
+    await chat.questions().last().getByText(KNOWN.sideways[0]).waitFor();
+    await expect(chat.answers().last().getByText('2 of 2').count()).resolves.toBe(1);
+  });
+
+  it('asks about several pictures, one of them from the camera', async () => {
+    const { page } = chat;
+    await chat.removePictures();
+    await page.getByLabel('Picture file').setInputFiles([sample('farm.png'), sample('fox.png')]);
+    await page.getByText('Questions are about these 2 pictures.').waitFor();
+    await page.getByRole('button', { name: 'Take a picture' }).click();
+    await page.getByRole('button', { name: 'Take it' }).click();
+    await page.getByText('Questions are about these 3 pictures.').waitFor();
+    await chat.ask(KNOWN.fox[0][0]);
+    await expect(chat.questions().last().getByRole('img').count()).resolves.toBe(3);
+    await chat.questions().last().getByRole('button', { name: 'Show fox.png' }).click();
+    await page.getByLabel('Show tiles').check();
+    await page.getByText('The model sees this picture as').waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await chat.removePictures();
+  });
+
+  it('has no violations while chatting', async () => {
+    await atEverySize(chat.page, 'chat', async () => {
+      expect(await axeViolations(chat.page)).toEqual([]);
+    });
+    await chat.page.keyboard.press('Alt+KeyN');
+    await atEverySize(chat.page, 'welcome', async () => {
+      expect(await axeViolations(chat.page)).toEqual([]);
+    });
   });
 
   it('refuses an unreadable picture and says what to do', async () => {

@@ -35,12 +35,13 @@ export function App() {
           <div class="column">
             <EngineNotes />
             <LoadPanel />
-            {loading.status === 'absent' && <FirstVisit />}
+            {isEmpty && loading.status === 'absent' && <FirstVisit isShort={false} />}
             {loading.status === 'unavailable' && <NoWebGpu />}
             {isEmpty && showsChat && <Welcome />}
             <Conversation />
           </div>
         </main>
+        {!isEmpty && loading.status === 'absent' && <FirstVisit isShort />}
         {loading.status !== 'absent' && loading.status !== 'unavailable' && <Composer />}
       </div>
       <OpenDialog />

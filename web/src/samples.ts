@@ -11,22 +11,22 @@ export const SAMPLES: readonly Sample[] = [
     file: 'farm.png',
     description:
       'A cow at the top right, a lemon in the centre, a banana at the bottom centre, a pig at the bottom right',
-    questions: ['How many objects are there?', 'Is there a pig?', 'Is there a dog?'],
+    questions: ['Where is the cow?', 'What is at the centre?', 'Is there a pig?'],
   },
   {
     file: 'fox.png',
     description: 'A moon at the top left; an avocado, a purple star and a fox along the bottom',
-    questions: ['What colour is the star?', 'Is there a fox in the picture?', 'Is there a cat?'],
+    questions: ['What colour is the star?', 'Where is the fox?', 'What is at the top left?'],
   },
   {
     file: 'octopuses.png',
     description: 'Five octopuses and a sunflower',
-    questions: ['Is there a sunflower?', 'Is there a fish?'],
+    questions: ['How many octopuses are there?', 'Where is the sunflower?', 'Is there a fish?'],
   },
   {
     file: 'chart.png',
     description: 'A bar chart: T red and tall, J orange and short, K purple and tallest',
-    questions: ['What colour is the tallest bar?', 'How many bars are there?', 'Is there a blue bar?'],
+    questions: ['What colour is the tallest bar?', 'How many bars are there?', 'What is in the picture?'],
   },
 ];
 

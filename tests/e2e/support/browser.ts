@@ -51,6 +51,9 @@ export async function openBrowser(): Promise<TestBrowser> {
       '--no-sandbox',
       '--enable-unsafe-webgpu',
       '--use-webgpu-adapter=swiftshader',
+      // A camera that films a test picture, and a person who allows it.
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
       '--disable-background-networking',
       '--disable-component-update',
       '--no-default-browser-check',

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { createStaticServer } from '../../../scripts/static-server.mjs';
 
-const dist = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
+export const dist = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
 
 export const modelFolder = `${dist}models/pico-2bit`;
 
@@ -42,11 +42,12 @@ export function startAppServer(): Promise<AppServer> {
 /** The same app in this process, with further models in `models/NAME/`. */
 export async function serveWithModels(
   models: Readonly<Record<string, string>>,
+  root = dist,
 ): Promise<{ url: string; close(): void }> {
   const mounts = Object.fromEntries(
     Object.entries(models).map(([name, folder]) => [`/models/${name}/`, folder]),
   );
-  const server = createStaticServer({ root: dist, mounts });
+  const server = createStaticServer({ root, mounts });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://localhost:${(server.address() as AddressInfo).port}/`,

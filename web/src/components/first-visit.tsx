@@ -5,8 +5,8 @@ import { useStore } from '../state/store.ts';
 import { absoluteAddress, runModelJob } from '../storage/model-jobs.ts';
 import { Icon } from './icon.tsx';
 
-/** What will be downloaded and kept, before anything is. */
-export function FirstVisit() {
+/** What will be downloaded and kept, before anything is. `isShort` under a chat that can be read already. */
+export function FirstVisit({ isShort }: { isShort: boolean }) {
   const app = useApp();
   const t = useText();
   const { choice } = useStore(app.model);
@@ -28,9 +28,29 @@ export function FirstVisit() {
     void navigator.storage?.persist?.().catch(() => false);
     void app.model.load();
   };
+  const buttons = (
+    <div class="buttons">
+      <button type="button" class="primary" onClick={begin}>
+        {size ? t.downloadSize(size) : t.download}
+      </button>
+      <button type="button" class="quiet" onClick={() => app.ui.openDialog('models')}>
+        {t.chooseOther}
+      </button>
+    </div>
+  );
+  if (isShort) {
+    return (
+      <footer class="composer">
+        <div class="card">
+          <p class="aside">{size ? t.firstModel(choice.label, size) : t.firstModelUnknown(choice.label)}</p>
+          {buttons}
+        </div>
+      </footer>
+    );
+  }
   return (
     <section class="first">
-      <img src="./icon.svg" alt="" width={64} height={64} />
+      <img src="./icon.svg" alt="" width={48} height={48} />
       <h2>{t.firstTitle}</h2>
       <p class="lead">{t.firstText}</p>
       <dl>
@@ -41,14 +61,7 @@ export function FirstVisit() {
         <dt>{t.firstOffline}</dt>
         <dd>{t.firstOfflineText}</dd>
       </dl>
-      <div class="buttons">
-        <button type="button" class="primary" onClick={begin}>
-          {size ? t.downloadSize(size) : t.download}
-        </button>
-        <button type="button" class="quiet" onClick={() => app.ui.openDialog('models')}>
-          {t.chooseOther}
-        </button>
-      </div>
+      {buttons}
     </section>
   );
 }

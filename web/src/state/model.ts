@@ -98,6 +98,8 @@ export class ModelStore extends Store<ModelState> {
   /** A new session with the open model. @throws {SpeedqError} of `LanguageModel.create`. */
   session(options: SessionOptions): Promise<LanguageModel> {
     return LanguageModel.create({
+      // A long chat goes on; its beginning is read by people alone then.
+      contextOverflow: 'drop-oldest',
       ...options,
       model: this.state.choice.address,
       createWorker: this.createWorker,
