@@ -26,7 +26,7 @@ export const SAMPLES: readonly Sample[] = [
   {
     file: 'chart.png',
     description: 'A bar chart: T red and tall, J orange and short, K purple and tallest',
-    questions: ['What colour is the tallest bar?', 'How many bars are there?', 'What is in the picture?'],
+    questions: ['What colour is the tallest bar?', 'How many bars are there?', 'Is there a blue bar?'],
   },
 ];
 
