@@ -118,7 +118,7 @@ describe('gazes', () => {
     });
     const word: TrainingSample = {
       ...picture,
-      objects: [...'XVX'].map(letter),
+      objects: 'XVX'.split('').map(letter),
       patchObjects: Int8Array.from({ length: 144 }, (_, patch) =>
         patch === 0 ? 0 : patch === 2 ? 1 : patch === 4 ? 2 : -1,
       ),
