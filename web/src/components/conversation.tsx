@@ -40,6 +40,7 @@ export function Conversation() {
   return (
     <>
       <section class="conversation" aria-label={t.conversation} aria-busy={live !== undefined}>
+        {path.length > 0 && <h2 class="visually-hidden">{t.conversation}</h2>}
         {path.map((message, i) =>
           message.role === 'user' ? (
             <Question

@@ -11,13 +11,13 @@ export interface MarkdownWriter {
 
 const ELEMENTS: Partial<Record<smd.Token, string>> = {
   [smd.PARAGRAPH]: 'p',
-  // A page has one first heading and few seconds; an answer's begin below them.
+  // Under the conversation's own heading, all alike: models skip levels, which pages must not.
   [smd.HEADING_1]: 'h3',
-  [smd.HEADING_2]: 'h4',
-  [smd.HEADING_3]: 'h5',
-  [smd.HEADING_4]: 'h6',
-  [smd.HEADING_5]: 'h6',
-  [smd.HEADING_6]: 'h6',
+  [smd.HEADING_2]: 'h3',
+  [smd.HEADING_3]: 'h3',
+  [smd.HEADING_4]: 'h3',
+  [smd.HEADING_5]: 'h3',
+  [smd.HEADING_6]: 'h3',
   [smd.CODE_INLINE]: 'code',
   [smd.ITALIC_AST]: 'em',
   [smd.ITALIC_UND]: 'em',
