@@ -8,6 +8,7 @@ import {
   userContent,
 } from '@speedq/processor';
 import type { ChatMessage as TemplateMessage, ContentPart, Tokenizer } from '@speedq/processor';
+import { createConstraints } from './constraint/response-constraint.ts';
 import type { ChatCodec } from './engine.ts';
 import type { ChatMessage, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';
 
@@ -30,6 +31,7 @@ export function createCodec(
     },
     createDecoder: () => createStreamDecoder(tokenizer),
     tokenText: (id) => tokenizer.decode([id]),
+    constrain: createConstraints(tokenizer),
   };
 }
 

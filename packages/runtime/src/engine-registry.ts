@@ -23,7 +23,7 @@ const engines = new Map<string, SharedEngine>();
 
 /** The engine for these options: the one that is open or opening, or a new one. */
 export function sharedEngine(options: OpenRequest, createClient: () => EngineClient): EngineLease {
-  const key = JSON.stringify([options.url, options.contextWindow]);
+  const key = JSON.stringify([options.url, options.contextWindow, options.maxMemoryBytes]);
   let engine = engines.get(key);
   if (!engine) {
     const opening = openEngine(options, createClient());

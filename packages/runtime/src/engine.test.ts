@@ -205,6 +205,17 @@ describe('ChatEngine', () => {
     expect(model.prefilled).toBe(0);
   });
 
+  it('a constraint holds the answer to it, and the next turn is free again', async () => {
+    const conversation = new Conversation(new ChatEngine(new FakeModel(), fakeCodec));
+    const { text, stats } = await ask(conversation, say('HI'), { responseConstraint: /(CAT|DOG){2}/ });
+    expect(text).toMatch(/^(CAT|DOG){2}$/);
+    expect(stats.finishReason).toBe('stop');
+    const cut = await ask(conversation, say('HI'), { responseConstraint: /(CAT|DOG){2}/, maxNewTokens: 4 });
+    expect(cut.stats.finishReason).toBe('length');
+    const refused = ask(conversation, say('HI'), { responseConstraint: { type: 'text' } });
+    await expect(refused).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+
   it('log-probabilities come with the text of their tokens', async () => {
     const conversation = new Conversation(new ChatEngine(new FakeModel(), fakeCodec));
     const tokens: TextLogProbs[] = [];

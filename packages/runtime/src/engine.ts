@@ -1,4 +1,6 @@
 import { SpeedqError } from '@speedq/format';
+import type { MemoryUse } from '@speedq/kernels';
+import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { TokenConstraint } from './constraint/token-constraint.ts';
 import { contextExceeded, generate } from './generate.ts';
 import type { FinishReason, GenerationModel } from './generate.ts';
@@ -11,6 +13,8 @@ import { checkStopStrings, createStopFilter } from './stop-strings.ts';
 /** A loaded model: what `WebGPUModel` offers. F is its handle for image features. */
 export interface EngineModel<F extends ImageFeaturesHandle> extends GenerationModel<F> {
   readonly memoryBytes: number;
+  /** The same by purpose, from engines that know. */
+  readonly memory?: MemoryUse;
   /** pixels [tiles, 3, S, S] → features of one picture. */
   encodeImages(pixels: Float32Array, tiles: number, signal?: AbortSignal): Promise<F>;
   destroy(): void;
@@ -28,6 +32,8 @@ export interface ChatCodec {
   createDecoder(): { push(id: number): string; finish(): string };
   /** One token by itself; U+FFFD for bytes that are no whole character. */
   tokenText(id: number): string;
+  /** Holds one answer to the constraint. @throws {SpeedqError} `unsupported`, `invalid-argument`. */
+  constrain(constraint: ResponseConstraint): TokenConstraint;
   readonly stopTokens: ReadonlySet<number>;
 }
 
@@ -36,7 +42,8 @@ export interface RespondOptions {
   readonly sampling?: Sampling;
   /** The answer ends before the first of these; no part of one is ever yielded. */
   readonly stop?: readonly string[];
-  readonly constraint?: TokenConstraint;
+  /** What the whole answer must be; one that `maxNewTokens` cuts short is only its start. */
+  readonly responseConstraint?: ResponseConstraint;
   /** Called for each token before its text is yielded. */
   readonly logProbs?: { readonly count: number; readonly onToken: (token: TextLogProbs) => void };
   readonly signal?: AbortSignal;
@@ -99,6 +106,11 @@ export class ChatEngine {
     return this.model.memoryBytes;
   }
 
+  /** GPU bytes by purpose, now; undefined on engines without a GPU. */
+  get memory(): MemoryUse | undefined {
+    return this.model.memory;
+  }
+
   encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt {
     return this.codec.encode(messages, awaitAnswer);
   }
@@ -122,12 +134,11 @@ export class ChatEngine {
     this.model.destroy();
   }
 
-  private async *answer(
-    prompt: EncodedPrompt,
-    { maxNewTokens, sampling, stop = [], constraint, logProbs, signal, onStats }: RespondOptions,
-  ): AsyncGenerator<string, void, void> {
+  private async *answer(prompt: EncodedPrompt, options: RespondOptions): AsyncGenerator<string, void, void> {
+    const { maxNewTokens, sampling, stop = [], responseConstraint, logProbs, signal, onStats } = options;
     signal?.throwIfAborted();
     checkStopStrings(stop);
+    const constraint = responseConstraint && this.codec.constrain(responseConstraint);
     if (prompt.ids.length >= this.contextWindow) {
       throw contextExceeded(prompt.ids.length, this.contextWindow);
     }

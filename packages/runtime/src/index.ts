@@ -14,6 +14,7 @@ export type {
   LanguageModelRole,
 } from './messages.ts';
 export type { AdapterDescription } from './protocol.ts';
+export type { MemoryBudget, MemoryUse } from '@speedq/kernels';
 export { SpeedqError } from '@speedq/format';
 export type { ErrorCode } from '@speedq/format';
 
@@ -36,6 +37,7 @@ export type { ContextOverflow, ConversationOptions } from './conversation.ts';
 export { createCodec } from './codec.ts';
 export { generate } from './generate.ts';
 export type { FinishReason, GenerateOptions, GenerationModel } from './generate.ts';
+export type { ResponseConstraint } from './constraint/response-constraint.ts';
 export type { TokenConstraint } from './constraint/token-constraint.ts';
 export { checkSampling, sampleToken } from './sample.ts';
 export type { Sampling } from './sample.ts';

@@ -1,5 +1,8 @@
 import { SpeedqError } from '@speedq/format';
+import type { MemoryBudget, MemoryUse } from '@speedq/kernels';
 import { toWireMessages } from './content.ts';
+import { checkConstraint } from './constraint/response-constraint.ts';
+import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { ContextOverflow } from './conversation.ts';
 import type { TextLogProbs } from './engine.ts';
 import { EngineClient } from './engine-client.ts';
@@ -28,6 +31,11 @@ export interface LanguageModelOptions {
   readonly model: string;
   /** Room for a conversation in tokens; default: the model's own, at most 4096. */
   readonly contextWindow?: number;
+  /**
+   * GPU memory that the model may come to take, in bytes; a larger one is refused before its weights are fetched
+   * (`out-of-memory`). Default: what the device gives.
+   */
+  readonly maxMemoryBytes?: number;
   /**
    * Makes the engine's worker, for pages whose bundler or Trusted Types want to see to it themselves:
    * its script is '@speedq/runtime/worker', a module.
@@ -61,6 +69,10 @@ export interface LanguageModelPromptOptions {
   readonly seed?: number;
   /** The answer ends before the first of these, which is not part of it. */
   readonly stop?: string | readonly string[];
+  /** A RegExp that the whole answer matches, or a JSON schema that it is valid by (docs/constraints.md). */
+  readonly responseConstraint?: ResponseConstraint;
+  /** The constraint is never made part of the prompt, whatever this says: describe what you expect. */
+  readonly omitResponseConstraintInput?: boolean;
   /** Asks for each token's log-probability, and those of the `top` most probable ones at its place. */
   readonly logProbs?: { readonly top?: number; readonly onToken: (token: TextLogProbs) => void };
 }
@@ -123,7 +135,11 @@ export class LanguageModel extends EventTarget {
     options.monitor?.(monitor);
 
     const lease = sharedEngine(
-      { url: absoluteUrl(options.model), contextWindow: options.contextWindow },
+      {
+        url: absoluteUrl(options.model),
+        contextWindow: options.contextWindow,
+        maxMemoryBytes: options.maxMemoryBytes,
+      },
       () => new EngineClient((options.createWorker ?? defaultWorker)()),
     );
     const stopWatching = lease.onProgress((progress) => {
@@ -220,6 +236,11 @@ export class LanguageModel extends EventTarget {
     return await this.request((remote, request) => remote.measure(request, this.id, messages), options);
   }
 
+  /** GPU bytes that the model takes now, by purpose; `info.memoryBudget` has what it may come to. */
+  async measureMemory(options: { readonly signal?: AbortSignal } = {}): Promise<MemoryUse> {
+    return await this.request((remote) => remote.memory(), options);
+  }
+
   /** A session of its own with the same conversation. */
   async clone(options: { readonly signal?: AbortSignal } = {}): Promise<LanguageModel> {
     const session = await this.request((remote) => remote.cloneSession(this.id), options);
@@ -243,7 +264,7 @@ export class LanguageModel extends EventTarget {
 
   private async answer(
     input: LanguageModelPrompt,
-    { signal, maxNewTokens, seed, stop, logProbs }: LanguageModelPromptOptions,
+    { signal, maxNewTokens, seed, stop, responseConstraint, logProbs }: LanguageModelPromptOptions,
     onText: (text: string) => void,
   ): Promise<void> {
     const stops = typeof stop === 'string' ? [stop] : (stop ?? []);
@@ -256,6 +277,7 @@ export class LanguageModel extends EventTarget {
       seed,
       stop: stops,
       topLogProbs: logProbs && (logProbs.top ?? 0),
+      responseConstraint: responseConstraint && checkConstraint(responseConstraint),
     };
     const { stats, ...usage } = await client.prompt(
       this.id,
@@ -306,13 +328,16 @@ export class DownloadProgressEvent extends Event {
   readonly source: ProgressMessage['source'];
 
   readonly adapter: AdapterDescription;
+  /** What the model will take of the GPU's memory; undefined until that is known, before the first shard. */
+  readonly memoryBudget: MemoryBudget | undefined;
 
-  constructor({ loaded, total, source, adapter }: ProgressMessage) {
+  constructor({ loaded, total, source, adapter, memoryBudget }: ProgressMessage) {
     super('downloadprogress');
     this.loaded = total > 0 ? loaded / total : 0;
     this.totalBytes = total;
     this.source = source;
     this.adapter = adapter;
+    this.memoryBudget = memoryBudget;
   }
 }
 

@@ -24,6 +24,18 @@ function shardFiles({ tensors }: PackedManifest): string[] {
   return [...new Set([...tensors.values()].flatMap(({ parts }) => parts.map(({ file }) => file)))].sort();
 }
 
+/** What the shards hold, as the manifest tells it. */
+export function* listTensors({ tensors }: PackedManifest): Generator<StoredTensorInfo> {
+  for (const [name, tensor] of tensors) {
+    for (const { kind: part, rowStart: rowOffset, rows, dtype } of expectedEntries(name, tensor)) {
+      const { scheme, shape } = tensor;
+      yield { name, part, scheme, shape, rowOffset, rows, dtype: dtype as StoredTensor['dtype'] };
+    }
+  }
+}
+
+type StoredTensorInfo = Omit<StoredTensor, 'byteOffset' | 'byteLength'>;
+
 /** @throws {SpeedqError} `invalid-safetensors`, `missing-tensor`, `shape-mismatch`. */
 function tensorsOf(manifest: PackedManifest, file: string, bytes: Uint8Array): StoredTensor[] {
   const header = parseSafetensors(bytes, file);

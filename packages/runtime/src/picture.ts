@@ -13,10 +13,7 @@ type PictureOptions = Pick<PackedManifest, 'tiling' | 'normalization'>;
  * made anew when they are asked for, which is when the encoder runs.
  * @throws {SpeedqError} `invalid-image`.
  */
-export async function toPicture(
-  image: RgbImage,
-  { tiling, normalization }: PictureOptions,
-): Promise<Picture> {
+async function toPicture(image: RgbImage, { tiling, normalization }: PictureOptions): Promise<Picture> {
   const { count, data } = cutTiles(image, tiling);
   return {
     tiles: count,

@@ -1,6 +1,8 @@
+import type { MemoryBudget, MemoryUse } from '@speedq/kernels';
 import * as Comlink from 'comlink';
 import { fromWire, toWire } from './error-transfer.ts';
 import type { WireError } from './error-transfer.ts';
+import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { ContextOverflow } from './conversation.ts';
 import type { ResponseStats, TextLogProbs } from './engine.ts';
 import type { LoadProgress } from './model-files.ts';
@@ -29,6 +31,8 @@ export interface EngineApi {
     output: MessagePort,
   ): Promise<void>;
   abort(request: number): Promise<void>;
+  /** GPU bytes now. */
+  memory(): Promise<MemoryUse>;
 }
 
 export interface OpenRequest {
@@ -36,6 +40,8 @@ export interface OpenRequest {
   readonly url: string;
   /** Tokens; absent: the model's own, at most DEFAULT_CONTEXT. */
   readonly contextWindow?: number;
+  /** Refuses a model that may come to take more GPU memory. */
+  readonly maxMemoryBytes?: number;
 }
 
 export interface EngineInfo {
@@ -44,6 +50,8 @@ export interface EngineInfo {
   readonly contextWindow: number;
   /** Bytes of GPU buffers: weights, KV cache, work space. */
   readonly memoryBytes: number;
+  /** What it will take at most, and of what. */
+  readonly memoryBudget: MemoryBudget;
   /** Whether the next visit needs no server. */
   readonly keptOffline: boolean;
 }
@@ -81,10 +89,15 @@ export interface PromptRequest {
   readonly stop?: readonly string[];
   /** Asks for log-probabilities, with this many of the most probable tokens at each place. */
   readonly topLogProbs?: number;
+  readonly responseConstraint?: ResponseConstraint;
 }
 
 /** The adapter is known before anything is downloaded: a page can say early that it will be slow. */
-export type ProgressMessage = LoadProgress & { readonly adapter: AdapterDescription };
+export type ProgressMessage = LoadProgress & {
+  readonly adapter: AdapterDescription;
+  /** Known once the small files are read, before the first shard is. */
+  readonly memoryBudget?: MemoryBudget;
+};
 
 export interface AnswerEnd extends SessionUsage {
   readonly stats: ResponseStats;

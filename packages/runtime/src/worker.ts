@@ -1,5 +1,6 @@
 /** The engine's worker: everything heavy happens here. The page talks to it through `EngineApi`. */
 import { SpeedqError } from '@speedq/format';
+import type { MemoryBudget, MemoryUse } from '@speedq/kernels';
 import * as Comlink from 'comlink';
 import { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
 import { createBatcher } from './batcher.ts';
@@ -55,12 +56,16 @@ class EngineWorker implements EngineApi {
     });
   }
 
-  async open({ url, contextWindow }: OpenRequest, progress: MessagePort): Promise<EngineInfo> {
+  async open(
+    { url, contextWindow, maxMemoryBytes }: OpenRequest,
+    progress: MessagePort,
+  ): Promise<EngineInfo> {
     // Without an adapter there is no use in downloading anything.
     const adapter = await requestAdapter();
     const description = describeAdapter(adapter);
+    let memoryBudget: MemoryBudget | undefined;
     const report = (loaded: LoadProgress): void =>
-      progress.postMessage({ ...loaded, adapter: description } satisfies ProgressMessage);
+      progress.postMessage({ ...loaded, adapter: description, memoryBudget } satisfies ProgressMessage);
     const files = await openModelFiles(url, {
       storage: await opfsStorage(url),
       onProgress: report,
@@ -69,7 +74,14 @@ class EngineWorker implements EngineApi {
     const device = await requestDevice(adapter);
     const lost = deviceLost(device);
     lost.catch(() => {});
-    const engine = await Promise.race([openEngine(device, files, { contextWindow }), lost]);
+    const engine = await Promise.race([
+      openEngine(device, files, {
+        contextWindow,
+        maxMemoryBytes,
+        onBudget: (budget) => (memoryBudget = budget),
+      }),
+      lost,
+    ]);
     await files.finish();
     const { manifest } = files;
     const frame = frameOptions(manifest);
@@ -84,6 +96,7 @@ class EngineWorker implements EngineApi {
       adapter: description,
       contextWindow: engine.contextWindow,
       memoryBytes: engine.memoryBytes,
+      memoryBudget: memoryBudget!,
       keptOffline: files.kept,
     };
   }
@@ -152,6 +165,10 @@ class EngineWorker implements EngineApi {
     return Promise.resolve();
   }
 
+  memory(): Promise<MemoryUse> {
+    return Promise.resolve(this.engine().memory!);
+  }
+
   private async answer(
     conversation: Conversation,
     messages: readonly WireMessage[],
@@ -159,13 +176,14 @@ class EngineWorker implements EngineApi {
     signal: AbortSignal,
     { onText, onToken }: { onText: (text: string) => void; onToken: (token: TextLogProbs) => void },
   ): Promise<AnswerEnd> {
-    const { maxNewTokens, stop, topLogProbs } = options;
+    const { maxNewTokens, stop, topLogProbs, responseConstraint } = options;
     let stats!: ResponseStats;
     const read = await this.read(messages);
     const pieces = conversation.respond(read, {
       maxNewTokens,
       sampling: samplingOf(options),
       stop,
+      responseConstraint,
       logProbs: topLogProbs === undefined ? undefined : { count: topLogProbs, onToken },
       signal,
       onStats: (value) => (stats = value),

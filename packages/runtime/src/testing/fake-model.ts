@@ -1,3 +1,4 @@
+import { createConstraints } from '../constraint/response-constraint.ts';
 import type { ChatCodec, EngineModel, ImageFeaturesHandle } from '../engine.ts';
 import type { ChatMessage, EncodedPrompt, PlacedPicture } from '../prompt.ts';
 
@@ -124,6 +125,11 @@ export const fakeCodec: ChatCodec = {
   createDecoder: () => ({
     push: (id) => String.fromCharCode(id - 16 + 'A'.charCodeAt(0)),
     finish: () => '',
+  }),
+  constrain: createConstraints({
+    vocabSize: 64,
+    isSpecial: (id) => id < 16,
+    bytesOf: (id) => Uint8Array.of(id - 16 + 'A'.charCodeAt(0)),
   }),
   tokenText: (id) => String.fromCharCode(id - 16 + 'A'.charCodeAt(0)),
 };
