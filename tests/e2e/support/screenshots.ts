@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
+import { expect } from 'vitest';
 
 /** Not kept in git: for people to look at after a run. */
 const folder = fileURLToPath(new URL('../../output/screenshots/', import.meta.url));
@@ -23,6 +24,8 @@ export async function atEverySize(
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await check(size);
+      const scrollWidth = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect(scrollWidth, 'the page scrolls sideways').toBeLessThanOrEqual(SIZES[size].width);
       await page.screenshot({ path: `${folder}${name}-${size}-${colorScheme}.png` });
     }
   }

@@ -23,8 +23,8 @@ export function Answer({ message, siblings, live, isLast }: AnswerProps) {
   const t = useText();
   const begun = useHasText(live) || message.text !== '';
   const facts = message.answer ?? { status: 'done', model: '' };
-  // What was coming when the page was closed will not come any more.
-  const status = facts.status === 'answering' && !live ? 'stopped' : facts.status;
+  // What was coming when the page was closed will not come any more; what is coming has its last words to write.
+  const status = live ? 'answering' : facts.status === 'answering' ? 'stopped' : facts.status;
   return (
     <article class="answer" data-status={status} aria-label={t.answer}>
       {live && !begun && <p class="thinking">{t.thinking}</p>}

@@ -28,7 +28,10 @@ export function Conversation() {
   }, []);
   const toEnd = (): void => end.current?.scrollIntoView({ block: 'end' });
   // A new question or another chat is shown; an answer is followed while its end is in sight.
-  useEffect(toEnd, [open.chat.leafId, open.chat.id]);
+  useEffect(() => {
+    if (open.chat.leafId !== null) toEnd();
+    else end.current?.closest('main')?.scrollTo({ top: 0 });
+  }, [open.chat.leafId, open.chat.id]);
   useEffect(
     () =>
       live?.subscribe(() => {

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { markdownWriter } from '../markdown/dom-renderer.ts';
 import type { LiveAnswer } from '../state/live-answer.ts';
 
@@ -29,7 +29,8 @@ export function MarkdownText({ text, live }: { text: string; live: LiveAnswer | 
     return live.subscribe(write);
     // What comes later comes through the subscription, or as the end.
   }, []);
-  useEffect(() => {
+  // Before the page is painted as finished: the writer holds back its last character until the end.
+  useLayoutEffect(() => {
     if (!live) finish.current(text);
   }, [live, text]);
   return <div ref={box} class="markdown" />;
