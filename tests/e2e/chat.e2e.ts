@@ -198,7 +198,8 @@ describe('the chat page', () => {
     for (const [question, answer] of KNOWN.fox) expect(await chat.ask(question)).toMatch(answer);
     // The chat of before the reload is in the list, pictures and all.
     await chat.page.getByRole('button', { name: KNOWN.farm.sample, exact: true }).first().click();
-    await chat.questions().first().getByRole('img').waitFor();
+    const first = chat.questions().first().filter({ hasText: KNOWN.farm.sample });
+    await first.getByRole('img').waitFor();
     await expect(chat.answers().first().innerText()).resolves.toMatch(KNOWN.farm.answer);
   });
 
