@@ -282,7 +282,8 @@ describe('the app', () => {
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByRole('menuitem', { name: 'Rename' }).waitFor();
+    // Arrow keys before the menu has the focus would go nowhere.
+    await page.locator('[role="menuitem"]:focus').filter({ hasText: 'Rename' }).waitFor();
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('ArrowDown');
