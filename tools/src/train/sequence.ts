@@ -50,7 +50,7 @@ export class SequencePacker {
 
   constructor(
     private readonly tokenizer: Tokenizer,
-    private readonly tokensPerTile: number,
+    tokensPerTile: number,
     private readonly imageTokenId: number,
   ) {
     const control = (token: string) => {
@@ -75,10 +75,6 @@ export class SequencePacker {
   /** Where the features of the picture go in a sequence that has one. */
   get pictureStart(): number {
     return this.picturePrefix.indexOf(this.imageTokenId);
-  }
-
-  get pictureTokens(): number {
-    return this.tokensPerTile;
   }
 
   /**
