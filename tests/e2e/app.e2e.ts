@@ -226,7 +226,7 @@ describe('the app', () => {
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'detached' });
       if (name === 'Keyboard') {
-        // Right after a resize the key is sometimes not heard; a person presses it again.
+        // Under load the first press was once lost, why is not known yet; a person presses again.
         const heading = page.getByRole('heading', { name, exact: true });
         for (let tries = 0; tries < 5 && !(await heading.isVisible()); tries++) {
           await page.keyboard.press('?');
