@@ -104,7 +104,9 @@ describe('gazes', () => {
     const question = asked('exists', 'Is there a red star at the centre?', 'no');
     const place = guide.inQuestion(question, picture).find(({ name }) => name === 'place');
     expect(place?.visualTokens).toEqual([14, 15, 20, 21]);
-    expect(guide.inAnswer(question, picture)).toEqual([]);
+    expect(guide.inAnswer(question, picture)).toMatchObject([
+      { name: 'answer', token: 0, visualTokens: [14, 15, 20, 21] },
+    ]);
   });
 
   it('reads a word letter by letter', () => {
@@ -131,17 +133,17 @@ describe('gazes', () => {
   it('packs the gaze of an answer one position before its token', () => {
     const packer = new SequencePacker(tokenizer, SIDE * SIDE, tokenizer.tokenToId('<IMG_CONTEXT>')!);
     const question = asked('at', 'What is at the top left?', 'a red star');
-    const packed = packer.pack(
-      152,
-      true,
-      [[question]],
-      [],
-      {},
-      {
+    const packed = packer.pack({
+      length: 152,
+      withPicture: true,
+      conversations: [[question]],
+      texts: [],
+      weights: {},
+      gazesOf: {
         inQuestion: (one) => guide.inQuestion(one, picture),
         inAnswer: (one) => guide.inAnswer(one, picture),
       },
-    );
+    });
     const next = packed.gazes.map(({ name, position }) => [
       name,
       wordOf(packed.ids[position + (name === 'answer' ? 1 : 0)]),

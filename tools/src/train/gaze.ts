@@ -121,7 +121,10 @@ function looksOfAnswer(question: Question, sample: TrainingSample): { at: number
     case 'fact':
       return [];
     case 'exists':
-      return first(/yes/i, askedObjects);
+      // Asked for a place, what stands there decides, whatever is asked for.
+      return askedPlace === undefined
+        ? first(/yes/i, askedObjects)
+        : [{ at: 0, look: { objects: [], place: askedPlace } }];
     case 'count':
       return first(/\d/, askedObjects.length > 0 ? askedObjects : counted(question, sample));
     case 'colour':

@@ -35,13 +35,13 @@ beforeAll(async () => {
 });
 
 const pack = (sample: TrainingSample) =>
-  new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId).pack(
-    shape.length,
-    true,
-    sample.questions.map((question) => [question]),
-    [],
-    {},
-  );
+  new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId).pack({
+    length: shape.length,
+    withPicture: true,
+    conversations: sample.questions.map((question) => [question]),
+    texts: [],
+    weights: {},
+  });
 
 describe('a packed sequence', () => {
   test('holds the tokens that inference would see, segment by segment', () => {
@@ -62,13 +62,13 @@ describe('a packed sequence', () => {
   });
 
   test('leaves out what does not fit instead of cutting it', () => {
-    const sequence = new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId).pack(
-      60,
-      true,
-      samples[0].questions.map((question) => [question]),
-      [],
-      {},
-    );
+    const sequence = new SequencePacker(tokenizer, config.tokensPerTile, config.imageTokenId).pack({
+      length: 60,
+      withPicture: true,
+      conversations: samples[0].questions.map((question) => [question]),
+      texts: [],
+      weights: {},
+    });
     const answers = new Set(sequence.supervised.map(({ question }) => question));
     for (const question of answers) {
       const tokens = sequence.supervised.filter((position) => position.question === question);

@@ -40,6 +40,20 @@ export interface GazesOf {
 
 export type QuestionWeights = Readonly<Partial<Record<QuestionType, number>>>;
 
+/** What a sequence is made of. */
+export interface Content {
+  /** Tokens in all. */
+  readonly length: number;
+  readonly withPicture: boolean;
+  /** About the picture: lists of turns, all of whose answers are supervised. */
+  readonly conversations: readonly (readonly Question[])[];
+  /** Questions without a picture, after the conversations or before them. */
+  readonly texts: readonly Question[];
+  readonly textsFirst?: boolean;
+  readonly weights: QuestionWeights;
+  readonly gazesOf?: GazesOf;
+}
+
 /** Builds packed sequences in the model's chat format (ChatML, no system prompt). */
 export class SequencePacker {
   private readonly messageEnd: number;
@@ -77,18 +91,8 @@ export class SequencePacker {
     return this.picturePrefix.indexOf(this.imageTokenId);
   }
 
-  /**
-   * `conversations` about the picture and `texts` without one, as many as fit into `length` tokens.
-   * Each is a list of turns, all of whose answers are supervised.
-   */
-  pack(
-    length: number,
-    withPicture: boolean,
-    conversations: readonly (readonly Question[])[],
-    texts: readonly Question[],
-    weights: QuestionWeights,
-    gazesOf?: GazesOf,
-  ): PackedSequence {
+  /** As much of the content as fits into its length. */
+  pack({ length, withPicture, conversations, texts, textsFirst, weights, gazesOf }: Content): PackedSequence {
     const ids = new Int32Array(length);
     const positions = new Int32Array(length);
     const segments = new Int32Array(length).fill(-1);
@@ -115,10 +119,14 @@ export class SequencePacker {
         segments[used++] = segment;
       });
     };
+    const appendTexts = () => {
+      for (const question of texts) append(this.segment([question], false, weights), 0, false);
+    };
+    if (textsFirst) appendTexts();
     if (withPicture)
       for (const turns of conversations)
         append(this.segment(turns, true, weights, gazesOf), prefix.length, true);
-    for (const question of texts) append(this.segment([question], false, weights), 0, false);
+    if (!textsFirst) appendTexts();
     return { ids, positions, segments, seesPicture, supervised, gazes, used };
   }
 

@@ -26,8 +26,11 @@ export interface TrainStage {
   };
   readonly questionWeights: QuestionWeights;
   readonly lessons: readonly Lesson[];
-  /** Questions without a picture that fill up each sequence. */
+  /** Questions without a picture that fill up each sequence, and in what proportion. Default: facts alone. */
   readonly textsPerPicture: number;
+  readonly texts?: Mix['questions'];
+  /** Share of sequences in which they come first: long ones find no room after the picture's. Default 0. */
+  readonly textsFirst?: number;
   /** Stages whose parameters this one starts from; the later overrides what it trained. */
   readonly startsFrom: readonly string[];
 }
@@ -87,6 +90,20 @@ const placing = (kinds?: number): Mix => ({
   questions: { at: 1, where: 0.7, exists: 0.4 },
   kinds,
 });
+
+/** What the model answered worst: bars, many alike, kinds of things, and what stands at a place. */
+const CHARTS: Mix = {
+  scenes: { chart: 1 },
+  questions: { bar: 1, choice: 0.35, exists: 0.3, count: 0.2, describe: 0.1 },
+};
+const CROWDS: Mix = {
+  scenes: { counting: 1 },
+  questions: { count: 1, choice: 0.4, exists: 0.4, what: 0.3, at: 0.3 },
+};
+const EVERYTHING: Mix = {
+  scenes: { objects: 0.58, counting: 0.14, word: 0.15, chart: 0.13 },
+  questions: { ...ALL_QUESTIONS, fact: 0.6 },
+};
 
 const always = (mix: Mix): Lesson[] => [{ from: 0, mixes: [{ share: 1, mix }] }];
 const selectingFrom = (from: number, share: number, kinds?: number): Lesson => ({
@@ -235,5 +252,31 @@ export const PICO_STAGES: readonly TrainStage[] = [
     ],
     textsPerPicture: 4,
     startsFrom: ['joint', 'glyphs'],
+  },
+  {
+    name: 'broaden',
+    kind: 'joint',
+    pictures: 48_000,
+    picturesPerStep: 16,
+    learningRate: 7e-4,
+    warmupSteps: 100,
+    decay: 0.4,
+    losses: { language: 1, patch: 0.2, align: 0.5, gaze: 0.3 },
+    questionWeights: { ...QUESTION_WEIGHTS, fact: 0.6 },
+    lessons: [
+      {
+        from: 0,
+        mixes: [
+          { share: 0.27, mix: CHARTS },
+          { share: 0.1, mix: CROWDS },
+          { share: 0.08, mix: placing() },
+          { share: 0.55, mix: EVERYTHING },
+        ],
+      },
+    ],
+    texts: { fact: 1, choice: 3 },
+    textsFirst: 0.2,
+    textsPerPicture: 4,
+    startsFrom: ['refine'],
   },
 ];

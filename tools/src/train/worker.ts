@@ -67,7 +67,7 @@ const seed = dataSeed(setup.seed, stage);
 const texts = createGenerator({
   seed,
   size: config.vision.imageSize,
-  mix: { scenes: { text: 1 }, questions: { fact: 1 } },
+  mix: { scenes: { text: 1 }, questions: stage.texts ?? { fact: 1 } },
 });
 
 function generatorAt(picture: number) {
@@ -106,9 +106,17 @@ async function compute({
     if (!answering) continue;
     const facts = texts.sample(picture).questions.slice(0, stage.textsPerPicture);
     sequences.push(
-      packer.pack(stepShape.length, true, conversationsOf(sample, picture), facts, stage.questionWeights, {
-        inQuestion: (question) => guide.inQuestion(question, sample),
-        inAnswer: (question) => guide.inAnswer(question, sample),
+      packer.pack({
+        length: stepShape.length,
+        withPicture: true,
+        conversations: conversationsOf(sample, picture),
+        texts: facts,
+        textsFirst: createRandom(seed, picture, 11).chance(stage.textsFirst ?? 0),
+        weights: stage.questionWeights,
+        gazesOf: {
+          inQuestion: (question) => guide.inQuestion(question, sample),
+          inAnswer: (question) => guide.inAnswer(question, sample),
+        },
       }),
     );
   }
