@@ -41,10 +41,17 @@ export type ErrorCode =
  */
 export class SpeedqError extends Error {
   readonly code: ErrorCode;
+  /** The numbers of the message, for programs: `requested` and `quota` of `context-exceeded`, say. */
+  readonly details: Readonly<Record<string, number>> | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown; readonly details?: Readonly<Record<string, number>> },
+  ) {
     super(message, options);
     this.name = 'SpeedqError';
     this.code = code;
+    this.details = options?.details;
   }
 }

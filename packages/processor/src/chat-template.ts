@@ -222,13 +222,18 @@ export function renderTrainingSample(
 }
 
 /**
- * The prompt for the next answer: the conversation so far and the assistant's header. It equals the start of
- * `renderTrainingSample` for the same conversation with an answer.
+ * The prompt for the next answer: the conversation so far, the assistant's header and `answerStart`, which the
+ * model goes on from. It equals the start of `renderTrainingSample` for the same conversation with an answer.
  * @throws SpeedqError 'invalid-data', 'invalid-tokenizer'
  */
-export function renderPrompt(messages: readonly ChatMessage[], options: TemplateOptions): number[] {
+export function renderPrompt(
+  messages: readonly ChatMessage[],
+  options: TemplateOptions,
+  answerStart = '',
+): number[] {
   const writer = writeConversation(messages, options);
   writer.header('assistant');
+  if (answerStart !== '') writer.text(answerStart);
   return writer.ids;
 }
 

@@ -25,8 +25,12 @@ export function createCodec(
   return {
     stopTokens: new Set(stopTokenIds),
     encode(messages, awaitAnswer) {
-      const template = messages.map(toTemplate);
-      const ids = awaitAnswer ? renderPrompt(template, options) : renderTrainingSample(template, options).ids;
+      const last = messages.at(-1);
+      const start = awaitAnswer && last?.prefix ? last : undefined;
+      const template = (start ? messages.slice(0, -1) : messages).map(toTemplate);
+      const ids = awaitAnswer
+        ? renderPrompt(template, options, start && textOf(start))
+        : renderTrainingSample(template, options).ids;
       return placePictures(Uint32Array.from(ids), messages, imageContext, tokensPerTile);
     },
     createDecoder: () => createStreamDecoder(tokenizer),
@@ -35,8 +39,13 @@ export function createCodec(
   };
 }
 
-function toTemplate({ role, parts }: ChatMessage): TemplateMessage {
-  const text = parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+function textOf({ parts }: ChatMessage): string {
+  return parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+}
+
+function toTemplate(message: ChatMessage): TemplateMessage {
+  const { role, parts } = message;
+  const text = textOf(message);
   const tiles = parts.flatMap((part) => (part.type === 'image' ? [part.picture.tiles] : []));
   const frames = parts.flatMap((part) => (part.type === 'video' ? part.frames : []));
   if (role === 'user') return { role, content: [...videoContent(frames), ...userContent(text, tiles)] };

@@ -57,8 +57,8 @@ export class Conversation {
   }
 
   /**
-   * Adds messages, yields the answer's text as it comes and adds it too. When aborted or failed, the
-   * conversation is what it was before.
+   * Adds messages, yields the answer's text as it comes and adds it too; a last message with `prefix` is the
+   * answer's start, which is not yielded again. When aborted or failed, the conversation is what it was before.
    *
    * @throws {SpeedqError} `context-exceeded`, `device-lost`; the signal's reason.
    */
@@ -68,12 +68,15 @@ export class Conversation {
   ): AsyncGenerator<string, void, void> {
     const share = Math.floor(this.engine.contextWindow * ANSWER_SHARE);
     const { history, prompt } = this.fit(messages, true, Math.min(share, options.maxNewTokens ?? share));
-    let text = '';
+    const last = messages.at(-1);
+    const started = last?.prefix ? last.parts : [];
+    let text = started.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
     for await (const piece of this.engine.respond(prompt, options)) {
       text += piece;
       yield piece;
     }
-    this.remember(history, [...messages, { role: 'assistant', parts: [{ type: 'text', text }] }]);
+    const asked = last?.prefix ? messages.slice(0, -1) : messages;
+    this.remember(history, [...asked, { role: 'assistant', parts: [{ type: 'text', text }] }]);
   }
 
   clone(): Conversation {

@@ -3,13 +3,20 @@ import type { ErrorCode } from '@speedq/format';
 
 /** What of an error crosses a worker boundary or a MessagePort: its class, code and message. */
 export type WireError =
-  | { readonly kind: 'speedq'; readonly code: ErrorCode; readonly message: string; readonly stack?: string }
+  | {
+      readonly kind: 'speedq';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details?: Readonly<Record<string, number>>;
+      readonly stack?: string;
+    }
   | { readonly kind: 'dom'; readonly name: string; readonly message: string }
   | { readonly kind: 'other'; readonly message: string; readonly stack?: string };
 
 export function toWire(error: unknown): WireError {
   if (error instanceof SpeedqError) {
-    return { kind: 'speedq', code: error.code, message: error.message, stack: error.stack };
+    const { code, message, details, stack } = error;
+    return { kind: 'speedq', code, message, details, stack };
   }
   if (error instanceof DOMException) return { kind: 'dom', name: error.name, message: error.message };
   return error instanceof Error
@@ -21,7 +28,7 @@ export function toWire(error: unknown): WireError {
 export function fromWire(wire: WireError): Error {
   switch (wire.kind) {
     case 'speedq':
-      return withStack(new SpeedqError(wire.code, wire.message), wire.stack);
+      return withStack(new SpeedqError(wire.code, wire.message, { details: wire.details }), wire.stack);
     case 'dom':
       return new DOMException(wire.message, wire.name);
     case 'other':

@@ -150,6 +150,7 @@ export function contextExceeded(tokens: number, maxContext: number): SpeedqError
     'context-exceeded',
     `The conversation is ${tokens} tokens long, and this model was opened with room for ${maxContext} ` +
       `including the answer. Start a new conversation, shorten the text or use fewer or smaller pictures.`,
+    { details: { requested: tokens, quota: maxContext } },
   );
 }
 

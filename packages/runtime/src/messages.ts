@@ -14,6 +14,8 @@ export type LanguageModelContent =
 export interface LanguageModelMessage {
   readonly role: LanguageModelRole;
   readonly content: string | readonly LanguageModelContent[];
+  /** Of a last message of the assistant: the answer goes on from it. */
+  readonly prefix?: boolean;
 }
 
 /** A string is one message of the user. */
@@ -23,6 +25,7 @@ export type LanguageModelPrompt = string | readonly LanguageModelMessage[];
 export interface WireMessage {
   readonly role: LanguageModelRole;
   readonly parts: readonly WirePart[];
+  readonly prefix?: boolean;
 }
 
 export type WirePart =

@@ -12,6 +12,8 @@ export interface Picture {
 export interface ChatMessage {
   readonly role: LanguageModelRole;
   readonly parts: readonly ChatPart[];
+  /** Of a last message of the assistant: the start of the answer that is asked for. */
+  readonly prefix?: boolean;
 }
 
 export type ChatPart =
