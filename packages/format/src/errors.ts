@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'shape-mismatch'
   | 'checksum-mismatch'
   | 'file-truncated'
+  | 'invalid-archive'
   // quantization
   | 'invalid-scheme'
   | 'not-representable'

@@ -3,21 +3,8 @@ import * as Comlink from 'comlink';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EngineClient } from './engine-client.ts';
 import { toWire } from './error-transfer.ts';
+import { fakeLocks } from './testing/fake-locks.ts';
 import type { EngineApi, OutputMessage } from './protocol.ts';
-
-/** Web Locks in one process: enough for one holder and one waiter. */
-function fakeLocks() {
-  const held = new Map<string, Promise<unknown>>();
-  return {
-    request: async (name: string, callback: () => unknown): Promise<unknown> => {
-      const before = held.get(name);
-      await before?.catch(() => {});
-      const done = Promise.resolve(callback());
-      held.set(name, done);
-      return await done;
-    },
-  };
-}
 
 /** An engine behind a real message channel, so that everything is cloned as on the way to a worker. */
 function startWorker(api: Partial<EngineApi>) {

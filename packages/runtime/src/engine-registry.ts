@@ -23,7 +23,8 @@ const engines = new Map<string, SharedEngine>();
 
 /** The engine for these options: the one that is open or opening, or a new one. */
 export function sharedEngine(options: OpenRequest, createClient: () => EngineClient): EngineLease {
-  const key = JSON.stringify([options.url, options.contextWindow, options.maxMemoryBytes]);
+  const { url, storage, contextWindow, maxMemoryBytes } = options;
+  const key = JSON.stringify([url, storage, contextWindow, maxMemoryBytes]);
   let engine = engines.get(key);
   if (!engine) {
     const opening = openEngine(options, createClient());

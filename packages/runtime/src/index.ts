@@ -21,7 +21,7 @@ export type { ErrorCode } from '@speedq/format';
 // The engine without a page: a device and a reader of files are passed in.
 export { openEngine } from './open-engine.ts';
 export type { OpenEngineOptions } from './open-engine.ts';
-export type { ModelFiles } from './model-files.ts';
+export type { LoadProgress, ModelFiles, OpenOptions } from './loading/model-files.ts';
 export { packedWeights } from './packed-weights.ts';
 export { ChatEngine } from './engine.ts';
 export type {
@@ -44,8 +44,20 @@ export type { Sampling } from './sample.ts';
 export { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
 export type { ChatMessage, ChatPart, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';
 
-// Models kept on this device: for pages that list, verify, import and delete them.
-export { opfsStorage } from './storage.ts';
-export type { ModelStorage } from './storage.ts';
-export { isKept, loadedFiles, openModelFiles } from './model-files.ts';
+// A model's files: from a server, a folder or an archive, kept on this device or in memory.
+export { openModelFiles } from './loading/model-files.ts';
+export { hubFolderUrl } from './loading/url-source.ts';
+export { localSource } from './loading/local-source.ts';
+export { isZip, readZip } from './loading/zip.ts';
+export type { LocalFile } from './loading/zip.ts';
+export type { ModelSource, Transfer } from './loading/source.ts';
+export type { RetryOptions } from './loading/backoff.ts';
+export { memoryStorage } from './loading/storage.ts';
+export type { FileAppender, ModelStorage } from './loading/storage.ts';
+export { opfsStorage } from './loading/opfs-storage.ts';
+export { claimModel } from './loading/model-claim.ts';
+export type { ClaimOptions, ModelClaim } from './loading/model-claim.ts';
+export { checkRoom } from './loading/room.ts';
+export { isKept } from './loading/model-files.ts';
+export { loadedFiles } from './loading/wanted-files.ts';
 export { chooseGrid } from '@speedq/processor';

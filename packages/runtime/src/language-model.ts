@@ -10,7 +10,11 @@ import { sharedEngine } from './engine-registry.ts';
 import type { EngineLease } from './engine-registry.ts';
 import type { LanguageModelMessage, LanguageModelPrompt } from './messages.ts';
 import type { FinishReason } from './generate.ts';
-import { folderUrl, isKept } from './model-files.ts';
+import { isKept } from './loading/model-files.ts';
+import { opfsStorage } from './loading/opfs-storage.ts';
+import { requestPersistence } from './loading/room.ts';
+import { modelOf } from './model-option.ts';
+import type { ModelOption } from './model-option.ts';
 import type {
   AdapterDescription,
   EngineInfo,
@@ -21,14 +25,11 @@ import type {
 } from './protocol.ts';
 import { checkSampling } from './sample.ts';
 import { checkStopStrings } from './stop-strings.ts';
-import { opfsStorage } from './storage.ts';
 
 export type Availability = 'unavailable' | 'downloadable' | 'downloading' | 'available';
 
 /** What tells one model from another. Engines with equal options are shared by their sessions. */
-export interface LanguageModelOptions {
-  /** Address of the packed model's folder, relative to the page. */
-  readonly model: string;
+export interface LanguageModelOptions extends ModelOption {
   /** Room for a conversation in tokens; default: the model's own, at most 4096. */
   readonly contextWindow?: number;
   /**
@@ -115,9 +116,11 @@ export class LanguageModel extends EventTarget {
   }
 
   /** Whether `create` would work, and whether it would download. Never downloads. */
-  static async availability({ model }: LanguageModelOptions): Promise<Availability> {
+  static async availability(options: LanguageModelOptions): Promise<Availability> {
     if (!('gpu' in navigator) || !(await navigator.gpu.requestAdapter())) return 'unavailable';
-    const storage = await opfsStorage(absoluteUrl(model));
+    const { url, files } = modelOf(options);
+    if (files) return 'available';
+    const storage = await opfsStorage(url);
     return storage && (await isKept(storage)) ? 'available' : 'downloadable';
   }
 
@@ -133,10 +136,12 @@ export class LanguageModel extends EventTarget {
     const messages = await toWireMessages(initialPrompts);
     const monitor = new EventTarget();
     options.monitor?.(monitor);
+    // The engine's worker cannot ask; no answer, which a person may have to give, is waited for.
+    if (options.storage !== 'memory' && typeof options.model === 'string') void requestPersistence();
 
     const lease = sharedEngine(
       {
-        url: absoluteUrl(options.model),
+        ...modelOf(options),
         contextWindow: options.contextWindow,
         maxMemoryBytes: options.maxMemoryBytes,
       },
@@ -356,20 +361,6 @@ function samplingOf({
 
 function defaultWorker(): Worker {
   return new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'speedq' });
-}
-
-function absoluteUrl(model: string): string {
-  try {
-    return folderUrl(new URL(model, document.baseURI).href);
-  } catch (cause) {
-    throw new SpeedqError(
-      'invalid-argument',
-      `model must be the address of a packed model; got '${model}'.`,
-      {
-        cause,
-      },
-    );
-  }
 }
 
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

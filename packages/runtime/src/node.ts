@@ -1,8 +1,10 @@
-/** Packed models from a folder on disk, for the command line and for tests. */
+/** Packed models on disk, for the command line and for tests. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MANIFEST_FILE, parseManifest, SpeedqError, verifyFile } from '@speedq/format';
-import type { ModelFiles } from './model-files.ts';
+import type { ModelFiles } from './loading/model-files.ts';
+
+export { folderStorage } from './loading/node-storage.ts';
 
 /**
  * Files are read and verified when they are asked for.

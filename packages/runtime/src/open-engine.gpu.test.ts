@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Conversation } from './conversation.ts';
 import type { ChatEngine, ResponseStats, RespondOptions } from './engine.ts';
-import type { ModelFiles } from './model-files.ts';
+import type { ModelFiles } from './loading/model-files.ts';
 import { openModelFolder } from './node.ts';
 import { openEngine } from './open-engine.ts';
 import type { ChatMessage, Picture } from './prompt.ts';

@@ -6,8 +6,8 @@ import { CONTROL_TOKENS, openTokenizer } from '@speedq/processor';
 import type { TokenizerFiles } from '@speedq/processor';
 import { createCodec } from './codec.ts';
 import { ChatEngine } from './engine.ts';
-import { CONFIG_FILE, tokenizerFiles } from './model-files.ts';
-import type { ModelFiles } from './model-files.ts';
+import type { ModelFiles } from './loading/model-files.ts';
+import { CONFIG_FILE, tokenizerFiles } from './loading/wanted-files.ts';
 import { checkModel, listTensors, packedWeights } from './packed-weights.ts';
 
 export interface OpenEngineOptions {

@@ -3,7 +3,7 @@ import type { PackedManifest } from '@speedq/format';
 import type { StoredTensor, WeightShard, WeightSource } from '@speedq/kernels';
 import { HEAD, parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
-import type { ModelFiles } from './model-files.ts';
+import type { ModelFiles } from './loading/model-files.ts';
 
 /** The shards of a packed model, each read, verified and handed on by itself. */
 export function packedWeights(files: ModelFiles): WeightSource {

@@ -5,7 +5,7 @@ import type { WireError } from './error-transfer.ts';
 import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { ContextOverflow } from './conversation.ts';
 import type { ResponseStats, TextLogProbs } from './engine.ts';
-import type { LoadProgress } from './model-files.ts';
+import type { LoadProgress } from './loading/model-files.ts';
 import type { WireMessage } from './messages.ts';
 
 /** What the page asks of the engine's worker. Every call may reject with a SpeedqError. */
@@ -36,8 +36,12 @@ export interface EngineApi {
 }
 
 export interface OpenRequest {
-  /** Absolute address of the packed model's folder. */
+  /** Absolute address of the packed model's folder; of local files, only a name. */
   readonly url: string;
+  /** A folder's files, or an archive: read from where they are, and not kept. */
+  readonly files?: readonly File[] | Blob;
+  /** Where files are kept for the next visit; 'memory': nowhere. Default: 'device'. */
+  readonly storage?: 'device' | 'memory';
   /** Tokens; absent: the model's own, at most DEFAULT_CONTEXT. */
   readonly contextWindow?: number;
   /** Refuses a model that may come to take more GPU memory. */

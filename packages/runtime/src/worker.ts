@@ -5,41 +5,47 @@ import { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
 import { deviceLost } from './engine.ts';
 import { EngineHost } from './engine-host.ts';
 import type { OpenedEngine } from './engine-host.ts';
-import { loadedFiles, openModelFiles } from './model-files.ts';
-import type { LoadProgress } from './model-files.ts';
+import { localSource } from './loading/local-source.ts';
+import type { LoadProgress } from './loading/model-files.ts';
+import { opfsStorage } from './loading/opfs-storage.ts';
+import { memoryStorage } from './loading/storage.ts';
+import { useModel } from './loading/use-model.ts';
 import { openEngine } from './open-engine.ts';
 import { cachePictures } from './picture-cache.ts';
 import { frameOptions, readPicture } from './picture.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type { OpenRequest, ProgressMessage } from './protocol.ts';
-import { opfsStorage } from './storage.ts';
 
 async function open(
-  { url, contextWindow, maxMemoryBytes }: OpenRequest,
+  { url, files: local, storage = 'device', contextWindow, maxMemoryBytes }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
   // Without an adapter there is no use in downloading anything.
   const adapter = await requestAdapter();
   const description = describeAdapter(adapter);
   let memoryBudget: MemoryBudget | undefined;
-  const files = await openModelFiles(url, {
-    storage: await opfsStorage(url),
-    onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter: description, memoryBudget }),
-  });
-  files.expect(loadedFiles(files.manifest).map(({ name }) => name));
-  const device = await requestDevice(adapter);
-  const lost = deviceLost(device);
-  lost.catch(() => {});
-  const engine = await Promise.race([
-    openEngine(device, files, {
-      contextWindow,
-      maxMemoryBytes,
-      onBudget: (budget) => (memoryBudget = budget),
-    }),
-    lost,
-  ]);
-  await files.finish();
-  const { manifest } = files;
+  const isKept = local === undefined && storage === 'device';
+  const { manifest, engine, lost, keptOffline } = await useModel(
+    url,
+    {
+      source: local && (await localSource(local)),
+      storage: isKept ? await opfsStorage(url) : local ? undefined : memoryStorage(),
+      isShared: isKept,
+      onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter: description, memoryBudget }),
+    },
+    async (files) => {
+      const device = await requestDevice(adapter);
+      const lost = deviceLost(device);
+      lost.catch(() => {});
+      const opening = openEngine(device, files, {
+        contextWindow,
+        maxMemoryBytes,
+        onBudget: (budget) => (memoryBudget = budget),
+      });
+      const engine = await Promise.race([opening, lost]);
+      return { manifest: files.manifest, engine, lost, keptOffline: isKept && files.kept };
+    },
+  );
   const frame = frameOptions(manifest);
   return {
     engine,
@@ -49,7 +55,7 @@ async function open(
       contextWindow: engine.contextWindow,
       memoryBytes: engine.memoryBytes,
       memoryBudget: memoryBudget!,
-      keptOffline: files.kept,
+      keptOffline,
     },
     lost,
     readPicture: cachePictures((image) => readPicture(image, manifest)),

@@ -191,6 +191,8 @@ export const zh: Dictionary = {
     network: '无法连接服务器。',
     'checksum-mismatch': '文件与预期不符。',
     'file-truncated': '文件不完整。',
+    'invalid-archive': '该压缩包无法使用。',
+    'out-of-space': '此设备上的存储空间不足。',
     'invalid-image': '该文件不是可读取的图片。',
     'context-exceeded': '对话对模型来说太长。请开始新对话。',
     'device-lost': '图形设备丢失。请重新加载页面。',

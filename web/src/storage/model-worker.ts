@@ -1,4 +1,14 @@
-import { isKept, loadedFiles, openModelFiles, opfsStorage, SpeedqError } from '@speedq/runtime';
+import {
+  checkRoom,
+  claimModel,
+  isKept,
+  loadedFiles,
+  localSource,
+  openModelFiles,
+  opfsStorage,
+  SpeedqError,
+} from '@speedq/runtime';
+import type { ModelStorage } from '@speedq/runtime';
 import type { ModelJob, ModelReply, ModelReport } from './model-report.ts';
 
 /** Works on the models kept on this device: in a worker, because only workers may write there everywhere. */
@@ -16,23 +26,34 @@ function send(reply: ModelReply): void {
 }
 
 async function run(job: ModelJob): Promise<ModelReport> {
-  const { url } = job;
+  const { kind, url } = job;
   const storage = await opfsStorage(url);
+  if (kind === 'describe') return await work(job, storage);
+  const claim = await claimModel(url, { mode: kind === 'verify' ? 'shared' : 'exclusive' });
+  try {
+    return await work(job, storage);
+  } finally {
+    claim.release();
+  }
+}
+
+async function work(job: ModelJob, storage: ModelStorage | undefined): Promise<ModelReport> {
   if (job.kind === 'remove') {
-    await storage?.keepOnly(new Set());
+    for (const name of (await storage?.names()) ?? []) await storage?.remove(name);
     return { kept: false };
   }
   const onlyKept = (): Promise<Response> => Promise.reject(new Error('not asked'));
-  const progress = (loaded: number, total: number): void => send({ progress: loaded / total });
-  const files = await openModelFiles(url, {
+  const files = await openModelFiles(job.kind === 'import' ? await localSource(job.files) : job.url, {
     storage,
     // What is kept is looked at without asking the server.
-    fetch: job.kind === 'import' ? fromFolder(url, job.files) : job.online ? undefined : onlyKept,
-    onProgress: ({ loaded, total }) => progress(loaded, total),
+    fetch: job.kind === 'describe' && job.online ? undefined : onlyKept,
+    retry: job.kind === 'describe' && job.online ? undefined : { attempts: 1 },
+    onProgress: ({ loaded, total }) => send({ progress: loaded / total }),
   });
   const wanted = loadedFiles(files.manifest);
   if (job.kind !== 'describe') {
     files.expect(wanted.map(({ name }) => name));
+    if (job.kind === 'import') await checkRoom(files.manifest.name, await files.missingBytes());
     // Each is compared with its SHA-256 as it is read.
     for (const { name } of wanted) await files.read(name).catch(job.kind === 'verify' ? damaged : undefined);
     if (job.kind === 'import') await files.finish();
@@ -54,18 +75,4 @@ function damaged(cause: unknown): never {
     'A file of this model is missing or damaged on this device. Delete the model and download it again.',
     { cause },
   );
-}
-
-/** Answers from the files a person chose, as a server would. */
-function fromFolder(url: string, files: readonly File[]): (address: string) => Promise<Response> {
-  const base = url.endsWith('/') ? url : `${url}/`;
-  const byName = new Map(files.map((file) => [file.name, file]));
-  return (address) => {
-    const file = byName.get(decodeURIComponent(address.slice(base.length)));
-    return Promise.resolve(
-      file
-        ? new Response(file, { headers: { 'content-length': String(file.size) } })
-        : new Response(null, { status: 404, statusText: 'not in the folder' }),
-    );
-  };
 }

@@ -1,45 +1,16 @@
-import { SpeedqError, stringifyManifest } from '@speedq/format';
-import { createHash } from 'node:crypto';
+import { SpeedqError } from '@speedq/format';
 import { describe, expect, it, vi } from 'vitest';
 import { isKept, openModelFiles } from './model-files.ts';
 import type { FetchedModelFiles, LoadProgress } from './model-files.ts';
 import { memoryStorage } from './storage.ts';
+import { MODEL_URL as url, servedModel } from '../testing/served-model.ts';
 
 const SHARD = 'model-00001-of-00001.safetensors';
-const url = 'https://example.test/model/';
 
-/** The files of a model as a server has them; a name that is absent answers 404. */
-function modelFiles(shard = new Uint8Array(5000).map((_, i) => i)): Map<string, Uint8Array> {
-  const files = new Map<string, Uint8Array>([
-    ['config.json', new TextEncoder().encode('{}')],
-    ['README.md', new TextEncoder().encode('not needed')],
-    [SHARD, shard],
-  ]);
-  const manifest = stringifyManifest({
-    name: 'test',
-    files: Array.from(files, ([name, bytes]) => ({
-      name,
-      bytes: bytes.length,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
-    })),
-    tensors: new Map([
-      [
-        'weight',
-        {
-          scheme: { kind: 'float', dtype: 'f32' },
-          shape: [2, 2],
-          parts: [{ file: SHARD, rows: 2 }],
-        },
-      ],
-    ]),
-    prompt: { systemPrompt: null, imageStart: '<img>', imageContext: '<IMG_CONTEXT>', imageEnd: '</img>' },
-    stopTokenIds: [1],
-    tiling: { tileSize: 28, minTiles: 1, maxTiles: 1, useThumbnail: false },
-    normalization: { mean: [0, 0, 0], std: [1, 1, 1] },
-    tokensPerTile: 1,
-  });
-  return files.set('manifest.json', new TextEncoder().encode(manifest));
-}
+/** No pauses: nothing here gets better by waiting. */
+const retry = { baseMilliseconds: 0, attempts: 3 };
+
+const modelFiles = (shard = new Uint8Array(5000).map((_, i) => i)) => servedModel([shard]);
 
 /** Answers in chunks of 1000 bytes, without a length: what a compressing server does. */
 function serve(files: ReadonlyMap<string, Uint8Array>, { announce = false } = {}) {
@@ -70,7 +41,11 @@ describe('openModelFiles', () => {
   it('reads files of the size and hash that the manifest gives, and reports every byte', async () => {
     const served = modelFiles();
     const progress: LoadProgress[] = [];
-    const files = await openModelFiles(url, { fetch: serve(served), onProgress: (p) => progress.push(p) });
+    const files = await openModelFiles(url, {
+      retry,
+      fetch: serve(served),
+      onProgress: (p) => progress.push(p),
+    });
     files.expect(['config.json', SHARD]);
     expect(await load(files)).toEqual(served.get(SHARD));
     expect(progress.at(-1)).toEqual({ loaded: 5002, total: 5002, source: 'network' });
@@ -81,53 +56,62 @@ describe('openModelFiles', () => {
     const served = modelFiles();
     const storage = memoryStorage();
     expect(await isKept(storage)).toBe(false);
-    const first = await openModelFiles(url, { fetch: serve(served), storage });
+    const first = await openModelFiles(url, { retry, fetch: serve(served), storage });
     await load(first);
     expect(first.kept).toBe(true);
     expect(await isKept(storage)).toBe(true);
 
     const progress: LoadProgress[] = [];
-    const again = await openModelFiles(url, { fetch: offline, storage, onProgress: (p) => progress.push(p) });
+    const again = await openModelFiles(url, {
+      retry,
+      fetch: offline,
+      storage,
+      onProgress: (p) => progress.push(p),
+    });
     expect(await load(again)).toEqual(served.get(SHARD));
     expect(progress.every(({ source }) => source === 'storage')).toBe(true);
   });
 
   it('a model that was not read to its end is not taken for kept', async () => {
     const storage = memoryStorage();
-    const files = await openModelFiles(url, { fetch: serve(modelFiles()), storage });
+    const files = await openModelFiles(url, { retry, fetch: serve(modelFiles()), storage });
     await files.read('config.json');
     expect(await isKept(storage)).toBe(false);
-    await expect(openModelFiles(url, { fetch: offline, storage })).rejects.toMatchObject({ code: 'network' });
+    await expect(openModelFiles(url, { retry, fetch: offline, storage })).rejects.toMatchObject({
+      code: 'network',
+    });
   });
 
   it('a new version fetches what changed and forgets the old', async () => {
     const storage = memoryStorage();
-    await load(await openModelFiles(url, { fetch: serve(modelFiles()), storage }));
-    const write = vi.spyOn(storage, 'write');
+    await load(await openModelFiles(url, { retry, fetch: serve(modelFiles()), storage }));
+    const append = vi.spyOn(storage, 'append');
     const next = modelFiles(new Uint8Array(3000).fill(7));
     const fetch = serve(next);
-    const files = await openModelFiles(url, { fetch, storage });
+    const files = await openModelFiles(url, { retry, fetch, storage });
     expect(await load(files)).toEqual(next.get(SHARD));
     expect(fetch.mock.calls.map(([address]) => address.slice(url.length))).toEqual(['manifest.json', SHARD]);
-    expect(write).toHaveBeenCalledTimes(2);
+    // The journal, the shard, the manifest.
+    expect(append).toHaveBeenCalledTimes(3);
+    expect((await storage.names()).length).toBe(3);
     expect(await isKept(storage)).toBe(true);
   });
 
   it('fetches again what was damaged in storage', async () => {
     const served = modelFiles();
     const storage = memoryStorage();
-    await load(await openModelFiles(url, { fetch: serve(served), storage }));
+    await load(await openModelFiles(url, { retry, fetch: serve(served), storage }));
     const damaged = { ...storage, read: async (name: string) => damage(await storage.read(name), name) };
-    const files = await openModelFiles(url, { fetch: serve(served), storage: damaged });
+    const files = await openModelFiles(url, { retry, fetch: serve(served), storage: damaged });
     expect(await load(files)).toEqual(served.get(SHARD));
   });
 
   it('works, and says so, where nothing can be kept', async () => {
     const full = {
       ...memoryStorage(),
-      write: () => Promise.reject(new DOMException('full', 'QuotaExceededError')),
+      append: () => Promise.reject(new DOMException('full', 'QuotaExceededError')),
     };
-    const files = await openModelFiles(url, { fetch: serve(modelFiles()), storage: full });
+    const files = await openModelFiles(url, { retry, fetch: serve(modelFiles()), storage: full });
     await load(files);
     expect(files.kept).toBe(false);
   });
@@ -149,7 +133,7 @@ describe('what a server may do wrong', () => {
       const served = modelFiles();
       served.set(SHARD, change(served.get(SHARD)!));
       const storage = memoryStorage();
-      const files = await openModelFiles(url, { fetch: serve(served, { announce }), storage });
+      const files = await openModelFiles(url, { retry, fetch: serve(served, { announce }), storage });
       const error = await load(files).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(SpeedqError);
       expect(error).toMatchObject({ code, message: expect.stringContaining(SHARD) });
@@ -160,14 +144,16 @@ describe('what a server may do wrong', () => {
   it('a missing shard', async () => {
     const served = modelFiles();
     served.delete(SHARD);
-    const files = await openModelFiles(url, { fetch: serve(served) });
+    const files = await openModelFiles(url, { retry, fetch: serve(served) });
     await expect(load(files)).rejects.toMatchObject({ code: 'network', message: /404 Not Found/ });
   });
 
   it('no manifest, or a page instead of one', async () => {
-    await expect(openModelFiles(url, { fetch: serve(new Map()) })).rejects.toMatchObject({ code: 'network' });
+    await expect(openModelFiles(url, { retry, fetch: serve(new Map()) })).rejects.toMatchObject({
+      code: 'network',
+    });
     const page = new Map([['manifest.json', new TextEncoder().encode('<!doctype html>')]]);
-    await expect(openModelFiles(url, { fetch: serve(page) })).rejects.toMatchObject({
+    await expect(openModelFiles(url, { retry, fetch: serve(page) })).rejects.toMatchObject({
       code: 'invalid-manifest',
     });
   });
@@ -175,6 +161,7 @@ describe('what a server may do wrong', () => {
   it('a connection that breaks', async () => {
     const fetch = serve(modelFiles());
     const files = await openModelFiles(url, {
+      retry,
       fetch: (address) =>
         address.endsWith(SHARD)
           ? Promise.resolve(

@@ -1,0 +1,62 @@
+import { claimModel } from './model-claim.ts';
+import { openModelFiles } from './model-files.ts';
+import type { FetchedModelFiles, LoadProgress, OpenOptions } from './model-files.ts';
+import { checkRoom } from './room.ts';
+import type { EstimateRoom } from './room.ts';
+import type { ModelSource } from './source.ts';
+import { loadedFiles } from './wanted-files.ts';
+
+export interface UseModelOptions extends OpenOptions {
+  /** Where the files come from; default: the address. */
+  readonly source?: ModelSource;
+  /** Whether `storage` is on this device, where others want it too and room is limited. */
+  readonly isShared: boolean;
+  readonly estimate?: EstimateRoom;
+}
+
+/**
+ * Runs `use` with the files of the model at `url`: alone where something must be downloaded, so that no other
+ * tab downloads it too, and after making sure that there is room.
+ *
+ * @throws {SpeedqError} `out-of-space`, and what `openModelFiles` and `use` throw.
+ */
+export async function useModel<T>(
+  url: string,
+  { source, isShared, estimate, onProgress, ...options }: UseModelOptions,
+  use: (files: FetchedModelFiles) => Promise<T>,
+): Promise<T> {
+  const { signal } = options;
+  let furthest = -1;
+  let announce: (progress: LoadProgress) => void = () => {};
+  const report = (progress: LoadProgress): void => {
+    // Another tab's download, followed by one's own reading, must not look like a step back.
+    if (progress.loaded <= furthest) return;
+    furthest = progress.loaded;
+    onProgress?.(progress);
+    announce(progress);
+  };
+  const files = await openModelFiles(source ?? url, { ...options, onProgress: report });
+  files.expect(loadedFiles(files.manifest).map(({ name }) => name));
+  if (!isShared) return await finished(files, use);
+  const claim = await claimModel(url, {
+    mode: (await files.missingBytes()) === 0 ? 'shared' : 'exclusive',
+    signal,
+    onWaiting: (progress) => report({ ...progress, source: 'network' }),
+  });
+  announce = (progress) => claim.announce(progress);
+  try {
+    await checkRoom(files.manifest.name, await files.missingBytes(), estimate);
+    return await finished(files, use);
+  } finally {
+    claim.release();
+  }
+}
+
+async function finished<T>(
+  files: FetchedModelFiles,
+  use: (files: FetchedModelFiles) => Promise<T>,
+): Promise<T> {
+  const result = await use(files);
+  await files.finish();
+  return result;
+}
