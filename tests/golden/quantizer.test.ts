@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  SYMMETRIC_4BIT,
   chooseBilevel,
   dequantizeBilevel,
   dequantizeSymmetric,
@@ -76,7 +77,7 @@ describe.each(goldenCases('quantizer', '.safetensors'))('quantizer %s', (name) =
       expectClose(gradient, golden.floats('weight_grad'), 'weight_grad');
     });
   } else {
-    const tensor = quantizeSymmetric(weight, rows, columns, { reference: true, name });
+    const tensor = quantizeSymmetric(weight, rows, columns, SYMMETRIC_4BIT, { reference: true, name });
 
     it('gives the same codes', () => {
       expect(tensor.codes).toEqual(golden.bytes('codes'));

@@ -1,6 +1,12 @@
 import ort from 'onnxruntime-node';
 import { readdirSync } from 'node:fs';
-import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32, dequantizeSymmetric, quantizeSymmetric } from '@speedq/format';
+import {
+  BILEVEL_2BIT_G16,
+  BILEVEL_4BIT_G32,
+  SYMMETRIC_4BIT,
+  dequantizeSymmetric,
+  quantizeSymmetric,
+} from '@speedq/format';
 import { EMBEDDING, HEAD } from '@speedq/model';
 import { VisionForward, answerRows, attentionMask, placeFeatures } from '@speedq/onnx';
 import type { LanguageInputs, QatLoss } from '@speedq/onnx';
@@ -35,7 +41,9 @@ export async function openStage3({ name, expected, file, scheme }: (typeof stage
   const student = new Map(teacher);
   const { vocabSize, hiddenSize } = config.language;
   for (const table of [EMBEDDING, HEAD]) {
-    const quantized = quantizeSymmetric(teacher.get(table)!, vocabSize, hiddenSize, { reference: true });
+    const quantized = quantizeSymmetric(teacher.get(table)!, vocabSize, hiddenSize, SYMMETRIC_4BIT, {
+      reference: true,
+    });
     student.set(table, dequantizeSymmetric(quantized));
   }
   const vision = await VisionForward.create(ort, config, { threads: 1 });

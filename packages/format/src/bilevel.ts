@@ -1,6 +1,7 @@
 import { SpeedqError } from './errors.ts';
-import { HALF_MAX, roundToHalf } from './float16.ts';
-import { checkScheme, maxCode } from './schemes.ts';
+import { chooseFromRange, chooseMinimum, chooseReference, notRepresentable } from './choose-scales.ts';
+import type { ChosenScales } from './choose-scales.ts';
+import { checkScheme, maxCode, schemeName } from './schemes.ts';
 import type { BilevelScheme } from './schemes.ts';
 
 /**
@@ -8,11 +9,8 @@ import type { BilevelScheme } from './schemes.ts';
  * is rounded to float32 in the order written there, so that training graphs and kernels reproduce it to the bit.
  */
 
-/** The scale below which a group counts as constant noise. */
-const MIN_SCALE = Math.fround(1e-5);
 /** Guards the division by a decoded scale, which under the reference's arithmetic may be negative. */
 const MIN_DIVISOR = Math.fround(1e-9);
-const MAX_SCALE_CODE = 15;
 /** See roundHalfToEven: inlined here because a call per weight doubles the time. */
 const ROUND = 6755399441055744;
 
@@ -32,22 +30,10 @@ export interface BilevelOptions {
 }
 
 /** What a bilevel weight shares per group and per block. */
-export interface BilevelParameters {
+export interface BilevelParameters extends ChosenScales {
   readonly scheme: BilevelScheme;
   readonly rows: number;
   readonly columns: number;
-  /** Decoded scales s' [rows, columns/groupSize]. */
-  readonly scale: Float32Array;
-  /** Zero points [rows, columns/groupSize]. */
-  readonly zero: Uint8Array;
-  /** 4-bit scale codes [rows, columns/groupSize]. */
-  readonly scaleCode: Uint8Array;
-  /** Second-level step S [rows/scaleGroupSize, columns/groupSize]; an fp16 value unless `reference`. */
-  readonly step: Float32Array;
-  /** Second-level minimum m, like `step`. */
-  readonly minimum: Float32Array;
-  /** The reference's float second-level zero point Z = −m/S, like `step`; only with `reference`. */
-  readonly stepZero?: Float32Array;
 }
 
 /** A quantized weight: codes [rows, columns], one byte each, and what they share. */
@@ -83,9 +69,14 @@ export function chooseBilevel(
       `${name}: expected ${rows * groups} group bounds, got ${min.length} and ${max.length}.`,
     );
   }
-  const chosen = reference
-    ? chooseReference(min, max, rows, groups, scheme)
-    : chooseFromRange(min, max, rows, groups, scheme, name);
+  if (reference && scheme.zero === 'minimum') {
+    throw new SpeedqError(
+      'unsupported',
+      `${name}: the reference implementation has no ${schemeName(scheme)}. Choose a scheme with integer zero points.`,
+    );
+  }
+  const choose = reference ? chooseReference : scheme.zero === 'minimum' ? chooseMinimum : chooseFromRange;
+  const chosen = choose(min, max, rows, groups, scheme, name);
   return { scheme, rows, columns, ...chosen };
 }
 
@@ -117,150 +108,36 @@ export function groupRange(
   return { min, max };
 }
 
-type Chosen = Omit<BilevelParameters, 'scheme' | 'rows' | 'columns'>;
-
-function allocate(rows: number, groups: number, scaleGroupSize: number) {
-  const blocks = (rows / scaleGroupSize) * groups;
-  return {
-    scale: new Float32Array(rows * groups),
-    zero: new Uint8Array(rows * groups),
-    scaleCode: new Uint8Array(rows * groups),
-    step: new Float32Array(blocks),
-    minimum: new Float32Array(blocks),
-  };
-}
-
-function chooseFromRange(
-  min: Float32Array,
-  max: Float32Array,
-  rows: number,
-  groups: number,
-  scheme: BilevelScheme,
-  name: string,
-): Chosen {
-  const { fround } = Math;
-  const qmax = maxCode(scheme);
-  const { scaleGroupSize } = scheme;
-  const out = allocate(rows, groups, scaleGroupSize);
-  const { scale, zero, scaleCode, step, minimum } = out;
-  for (let block = 0; block < step.length; block++) {
-    const group = block % groups;
-    const first = ((block - group) / groups) * scaleGroupSize;
-    let smallest = Infinity;
-    let largest = 0;
-    for (let row = first; row < first + scaleGroupSize; row++) {
-      const index = row * groups + group;
-      const low = Math.min(min[index], 0);
-      const high = Math.max(max[index], 0);
-      const s = Math.max(fround(fround(high - low) / qmax), MIN_SCALE);
-      if (!(s <= HALF_MAX)) throw notRepresentable(name, `a scale of ${s} does not fit fp16`, index, groups);
-      scale[index] = s;
-      // an all-zero group decodes to zero at any scale and must not widen the others' range
-      if (high === low) continue;
-      if (s < smallest) smallest = s;
-      if (s > largest) largest = s;
-    }
-    if (largest === 0) smallest = largest = MIN_SCALE;
-    const S = roundToHalf(fround(fround(largest - smallest) / MAX_SCALE_CODE));
-    const m = roundToHalf(smallest);
-    step[block] = S;
-    minimum[block] = m;
-    for (let row = first; row < first + scaleGroupSize; row++) {
-      const index = row * groups + group;
-      let code = 0;
-      if (S > 0) {
-        code = fround(fround(scale[index] - m) / S) + ROUND - ROUND;
-        code = code < 0 ? 0 : code > MAX_SCALE_CODE ? MAX_SCALE_CODE : code;
-      }
-      const decoded = fround(S * code + m);
-      const z = fround(-Math.min(min[index], 0) / decoded) + ROUND - ROUND;
-      scaleCode[index] = code;
-      scale[index] = decoded;
-      zero[index] = z > qmax ? qmax : z;
-    }
-  }
-  return out;
-}
-
-function chooseReference(
-  min: Float32Array,
-  max: Float32Array,
-  rows: number,
-  groups: number,
-  scheme: BilevelScheme,
-): Chosen {
-  const { fround } = Math;
-  const qmax = maxCode(scheme);
-  const { scaleGroupSize } = scheme;
-  const out = allocate(rows, groups, scaleGroupSize);
-  const { scale, zero, scaleCode, step, minimum } = out;
-  const stepZero = new Float32Array(step.length);
-  for (let index = 0; index < scale.length; index++) {
-    const constant = min[index] === max[index];
-    const low = constant ? -1 : min[index];
-    const high = constant ? 1 : max[index];
-    const s = Math.max(fround(fround(high - low) / qmax), MIN_SCALE);
-    const z = fround(-low / s) + ROUND - ROUND;
-    scale[index] = s;
-    zero[index] = z < 0 ? 0 : z > qmax ? qmax : z;
-  }
-  for (let block = 0; block < step.length; block++) {
-    const group = block % groups;
-    const first = ((block - group) / groups) * scaleGroupSize;
-    let smallest = Infinity;
-    let largest = -Infinity;
-    for (let row = first; row < first + scaleGroupSize; row++) {
-      const s = scale[row * groups + group];
-      if (s < smallest) smallest = s;
-      if (s > largest) largest = s;
-    }
-    if (smallest === largest) {
-      smallest = -1;
-      largest = 1;
-    }
-    const S = Math.max(fround(fround(largest - smallest) / MAX_SCALE_CODE), MIN_SCALE);
-    const Z = fround(-smallest / S);
-    step[block] = S;
-    stepZero[block] = Z;
-    minimum[block] = fround(-S * Z);
-    for (let row = first; row < first + scaleGroupSize; row++) {
-      const index = row * groups + group;
-      let code = fround(fround(scale[index] / S) + Z) + ROUND - ROUND;
-      code = code < 0 ? 0 : code > MAX_SCALE_CODE ? MAX_SCALE_CODE : code;
-      scaleCode[index] = code;
-      scale[index] = fround(S * fround(code - Z));
-    }
-  }
-  return { ...out, stepZero };
-}
-
 /** Codes [rows, columns] of weight under fixed parameters. */
 export function quantizeBilevel(weight: Float32Array, parameters: BilevelParameters): Uint8Array {
-  const { scheme, scale, zero } = parameters;
+  const { scheme, scale, zero, offset } = parameters;
   const { groupSize } = scheme;
   const { fround } = Math;
   const qmax = maxCode(scheme);
   const codes = new Uint8Array(weight.length);
   for (let group = 0, i = 0; group < scale.length; group++) {
     const s = Math.max(scale[group], MIN_DIVISOR);
-    const z = zero[group];
+    const z = offset ? 0 : zero[group];
+    const begin = offset ? offset[group] : 0;
     for (const end = i + groupSize; i < end; i++) {
-      const q = fround(fround(weight[i] / s) + z) + ROUND - ROUND;
+      const q = fround(fround(fround(weight[i] + begin) / s) + z) + ROUND - ROUND;
       codes[i] = q < 0 ? 0 : q > qmax ? qmax : q;
     }
   }
   return codes;
 }
 
-/** Weights [rows, columns] that the codes stand for: s'·(q − z). */
+/** Weights [rows, columns] that the codes stand for: s'·(q − z), or s'·q − μ'. */
 export function dequantizeBilevel(codes: Uint8Array, parameters: BilevelParameters): Float32Array {
-  const { scheme, scale, zero } = parameters;
+  const { scheme, scale, zero, offset } = parameters;
   const { groupSize } = scheme;
   const values = new Float32Array(codes.length);
   for (let group = 0, i = 0; group < scale.length; group++) {
     const s = scale[group];
-    const z = zero[group];
-    for (const end = i + groupSize; i < end; i++) values[i] = s * (codes[i] - z);
+    const z = offset ? 0 : zero[group];
+    const begin = offset ? offset[group] : 0;
+    // With minima s·q is exact: 11 + 4 + 4 bits.
+    for (const end = i + groupSize; i < end; i++) values[i] = s * (codes[i] - z) - begin;
   }
   return values;
 }
@@ -291,18 +168,20 @@ export function fakeQuantizeBilevel(
 }
 
 /**
- * The straight-through estimator: 1 where −s'·z ≤ w ≤ s'·(qmax − z), so that the gradient of the dequantized
- * weight passes to w unchanged, else 0. Scales and zero points get none.
+ * The straight-through estimator: 1 where −s'·z ≤ w ≤ s'·(qmax − z) (−μ' ≤ w ≤ s'·qmax − μ'), so that the
+ * gradient of the dequantized weight passes to w unchanged, else 0. Scales and zero points get none.
  */
 export function gradientMask(weight: Float32Array, parameters: BilevelParameters): Uint8Array {
-  const { scheme, scale, zero } = parameters;
+  const { scheme, scale, zero, offset } = parameters;
   const { groupSize } = scheme;
   const { fround } = Math;
   const qmax = maxCode(scheme);
   const mask = new Uint8Array(weight.length);
   for (let group = 0, i = 0; group < scale.length; group++) {
-    const low = fround(-scale[group] * zero[group]);
-    const high = fround(scale[group] * (qmax - zero[group]));
+    const low = offset ? -offset[group] : fround(-scale[group] * zero[group]);
+    const high = offset
+      ? fround(scale[group] * qmax - offset[group])
+      : fround(scale[group] * (qmax - zero[group]));
     for (const end = i + groupSize; i < end; i++) mask[i] = weight[i] >= low && weight[i] <= high ? 1 : 0;
   }
   return mask;
@@ -320,12 +199,4 @@ export function clampToRange(weight: Float32Array, range: GroupRange, groupSize:
     }
   }
   return clamped;
-}
-
-function notRepresentable(name: string, what: string, group: number, groups: number): SpeedqError {
-  return new SpeedqError(
-    'not-representable',
-    `${name}: ${what} (row ${Math.floor(group / groups)}, column group ${group % groups}); ` +
-      `quantized weights must be finite with scales up to ${HALF_MAX}. Keep this tensor float or check the checkpoint.`,
-  );
 }

@@ -4,6 +4,7 @@ export type { ErrorCode } from './errors.ts';
 export {
   BILEVEL_2BIT_G128,
   BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G16_MIN,
   BILEVEL_3BIT_G16,
   BILEVEL_4BIT_G32,
   BILEVEL_4BIT_G32_QQ16,
@@ -15,15 +16,20 @@ export {
   bitsPerWeight,
   checkScheme,
   maxCode,
+  namedScheme,
   packedBytes,
+  panelMetaWords,
   schemeName,
+  symmetricCentre,
 } from './schemes.ts';
 export type {
   BilevelLayout,
+  BilevelName,
   BilevelScheme,
   FloatScheme,
   Scheme,
   SchemeName,
+  SymmetricName,
   SymmetricScheme,
 } from './schemes.ts';
 
@@ -39,7 +45,7 @@ export {
 } from './bilevel.ts';
 export type { BilevelOptions, BilevelParameters, BilevelTensor, GroupRange } from './bilevel.ts';
 export { dequantizeSymmetric, quantizeSymmetric } from './symmetric.ts';
-export type { SymmetricTensor } from './symmetric.ts';
+export type { SymmetricOptions, SymmetricTensor } from './symmetric.ts';
 export { accumulateGram, searchClipRange } from './clip-search.ts';
 export type { ClipSearchOptions } from './clip-search.ts';
 
@@ -56,6 +62,7 @@ export {
 } from './pack.ts';
 export type { PackedBilevel, PackedFloat, PackedSymmetric, PackedTensor } from './pack.ts';
 export { chooseFloatScheme, packFloat } from './float-tensor.ts';
+export { packWeight } from './pack-weight.ts';
 
 export {
   HALF_MAX,
@@ -120,6 +127,7 @@ export { JsonReader } from './json-reader.ts';
 export {
   DATA_ALIGNMENT,
   MAX_FILES,
+  MAX_GROUP_SIZE,
   MAX_HEADER_BYTES,
   MAX_MANIFEST_BYTES,
   MAX_RANK,

@@ -20,3 +20,6 @@ export const MAX_FILES = 4_096;
 
 /** Shard data starts at a multiple of this: WebGPU's default storage buffer offset alignment. */
 export const DATA_ALIGNMENT = 256;
+
+/** Columns that share a scale: a whole row of the widest linear of a released model has 8,960. */
+export const MAX_GROUP_SIZE = 65_536;

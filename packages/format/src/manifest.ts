@@ -1,5 +1,12 @@
 import { SpeedqError } from './errors.ts';
-import { MAX_FILES, MAX_MANIFEST_BYTES, MAX_RANK, MAX_SHARD_BYTES, MAX_TENSORS } from './limits.ts';
+import {
+  MAX_FILES,
+  MAX_GROUP_SIZE,
+  MAX_MANIFEST_BYTES,
+  MAX_RANK,
+  MAX_SHARD_BYTES,
+  MAX_TENSORS,
+} from './limits.ts';
 import { JsonReader } from './json-reader.ts';
 import { checkScheme, bilevelLayout } from './schemes.ts';
 import type { Scheme } from './schemes.ts';
@@ -200,16 +207,20 @@ function readScheme(reader: JsonReader): Scheme {
   }
   if (kind === 'symmetric') {
     reader.onlyKeys(['kind', 'bits', 'groupSize']);
-    return { kind, bits: reader.get('bits').oneOf([4]), groupSize: reader.get('groupSize').oneOf([32]) };
+    return {
+      kind,
+      bits: reader.get('bits').oneOf([2, 3, 4]),
+      groupSize: reader.get('groupSize').integer(32, MAX_GROUP_SIZE),
+    };
   }
   if (kind === 'bilevel') {
     reader.onlyKeys(['kind', 'bits', 'groupSize', 'scaleGroupSize', 'zero']);
     return {
       kind,
       bits: reader.get('bits').oneOf([2, 3, 4]),
-      groupSize: reader.get('groupSize').integer(1, 4096),
+      groupSize: reader.get('groupSize').integer(1, MAX_GROUP_SIZE),
       scaleGroupSize: reader.get('scaleGroupSize').integer(1, 4096),
-      zero: reader.get('zero').oneOf(['integer']),
+      zero: reader.get('zero').oneOf(['integer', 'minimum']),
     };
   }
   return invalid(`${reader.path}.kind "${kind.slice(0, 80)}" is unknown`);

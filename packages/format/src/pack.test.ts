@@ -19,19 +19,32 @@ import {
   BILEVEL_4BIT_G32_QQ16,
   FLOAT16,
   FLOAT32,
+  SCHEMES,
+  bilevelLayout,
+  namedScheme,
   packedBytes,
 } from './schemes.ts';
 import type { BilevelScheme } from './schemes.ts';
 import { quantizeSymmetric } from './symmetric.ts';
 import { gaussian, thrown } from './test-weights.ts';
 
-const packable = [BILEVEL_2BIT_G16, BILEVEL_2BIT_G128, BILEVEL_4BIT_G32, BILEVEL_4BIT_G32_QQ16];
+const packable = [
+  BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G128,
+  BILEVEL_3BIT_G16,
+  BILEVEL_4BIT_G32,
+  BILEVEL_4BIT_G32_QQ16,
+  ...(
+    ['3bit-g128', '3bit-g32-qq32', '2bit-g16-min', '2bit-g32-min', '3bit-g16-min', '4bit-g32-min'] as const
+  ).map((name) => namedScheme(name, 0) as BilevelScheme),
+];
 const odd: BilevelScheme = { kind: 'bilevel', bits: 4, groupSize: 24, scaleGroupSize: 40, zero: 'integer' };
+const odd3: BilevelScheme = { ...odd, bits: 3, groupSize: 48, scaleGroupSize: 48 };
 
 it('pack and unpack are inverse for random shapes and schemes', () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...packable, odd),
+      fc.constantFrom(...packable, odd, odd3),
       fc.integer({ min: 1, max: 3 }),
       fc.integer({ min: 1, max: 5 }),
       fc.integer(),
@@ -45,7 +58,7 @@ it('pack and unpack are inverse for random shapes and schemes', () => {
         expect(packed.codes.byteLength + packed.meta.byteLength).toBe(packedBytes(scheme, [rows, columns]));
       },
     ),
-    { numRuns: 25 },
+    { numRuns: 60 },
   );
 });
 
@@ -59,29 +72,41 @@ it.each([
 });
 
 describe('the layout of docs/format.md, read back by its formulas', () => {
-  it.each(packable)('$bits bits, g $groupSize, qq $scaleGroupSize', (scheme) => {
-    const { bits, groupSize: g, scaleGroupSize: qq } = scheme;
+  it.each(packable)('$bits bits, g $groupSize, qq $scaleGroupSize, $zero', (scheme) => {
+    const { bits, groupSize: g, scaleGroupSize: qq, zero } = scheme;
     const rows = 2 * qq;
     const columns = 3 * g;
+    const G = 3;
     const tensor = quantizeBilevelTensor(gaussian(rows * columns, 9), rows, columns, scheme);
     const { codes, meta } = packBilevel(tensor);
-    const M = (qq * bits) / 32 + (qq * 4) / 32 + 1;
+    const b = bits === 3 ? 2 : bits;
+    const zeroBits = zero === 'minimum' ? 4 : b;
+    const B = (qq * g * bits) / 32;
+    const M = (qq * zeroBits) / 32 + (qq * 4) / 32 + 1;
+    const P = G * M + (bits === 3 && zero === 'integer' ? Math.ceil((G * qq) / 32) : 0);
+    const field = (words: Uint32Array, base: number, bit: number, size: number) =>
+      (words[base + Math.floor(bit / 32)] >>> (bit % 32)) % 2 ** size;
     for (let row = 0; row < rows; row += 5) {
       const p = Math.floor(row / qq);
       const r = row % qq;
       for (let column = 0; column < columns; column += 3) {
         const group = Math.floor(column / g);
         const j = column % g;
-        const word = ((p * 3 + group) * qq + r) * ((g * bits) / 32) + Math.floor(j / (32 / bits));
-        const q = (codes[word] >>> ((j % (32 / bits)) * bits)) % 2 ** bits;
+        const block = (p * G + group) * B;
+        let q = field(codes, block, (r * g + j) * b, b);
+        if (bits === 3) q += 4 * field(codes, block + (qq * g * 2) / 32, r * g + j, 1);
         expect(q).toBe(tensor.codes[row * columns + column]);
-        const base = (p * 3 + group) * M;
-        const z = (meta[base + Math.floor((r * bits) / 32)] >>> ((r * bits) % 32)) % 2 ** bits;
-        expect(z).toBe(tensor.zero[row * 3 + group]);
-        const c = (meta[base + (qq * bits) / 32 + Math.floor(r / 8)] >>> ((r % 8) * 4)) % 16;
+        const base = p * P + group * M;
+        let z = field(meta, base, r * zeroBits, zeroBits);
+        if (P > G * M) z += 4 * field(meta, p * P + G * M, group * qq + r, 1);
+        expect(z).toBe(tensor.zero[row * G + group]);
+        const c = field(meta, base + (qq * zeroBits) / 32, r * 4, 4);
         const S = halfToFloat(meta[base + M - 1] % 65536);
         const m = halfToFloat(meta[base + M - 1] >>> 16);
-        expect(Math.fround(S * c + m)).toBe(tensor.scale[row * 3 + group]);
+        const s = zero === 'minimum' ? S * c : Math.fround(S * c + m);
+        expect(s).toBe(tensor.scale[row * G + group]);
+        const value = zero === 'minimum' ? Math.fround(s * q - m * z) : Math.fround(s * (q - z));
+        expect(value).toBe(dequantizeBilevel(tensor.codes, tensor)[row * columns + column]);
       }
     }
   });
@@ -98,22 +123,34 @@ describe('the layout of docs/format.md, read back by its formulas', () => {
 });
 
 describe('symmetric', () => {
-  it('pack and unpack are inverse, at 4.5 bits per weight', () => {
+  it('pack and unpack are inverse, in exactly as many bytes as said', () => {
     fc.assert(
       fc.property(
+        fc.constantFrom(...([2, 3, 4] as const)),
+        fc.constantFrom(32, 64, 96),
         fc.integer({ min: 1, max: 70 }),
         fc.integer({ min: 1, max: 4 }),
         fc.integer(),
-        (rows, groups, seed) => {
-          const columns = groups * 32;
-          const tensor = quantizeSymmetric(gaussian(rows * columns, seed), rows, columns);
+        (bits, groupSize, rows, groups, seed) => {
+          const scheme = { kind: 'symmetric', bits, groupSize } as const;
+          const columns = groups * groupSize;
+          const tensor = quantizeSymmetric(gaussian(rows * columns, seed), rows, columns, scheme);
           const packed = packSymmetric(tensor);
           expect(unpackSymmetric(packed)).toEqual(tensor);
-          expect(packed.codes.byteLength + packed.scales.byteLength).toBe((rows * columns * 4.5) / 8);
+          expect(packed.codes.byteLength + packed.scales.byteLength).toBe(
+            packedBytes(scheme, [rows, columns]),
+          );
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
+  });
+
+  it('keeps 3-bit codes in two words of low bits and one of high bits for 32 columns', () => {
+    const weight = Float32Array.from({ length: 32 }, (_, i) => (i % 8) - 3.5);
+    const { codes, scales } = packSymmetric(quantizeSymmetric(weight, 1, 32, SCHEMES['3bit-symmetric']));
+    expect([...codes].map((word) => word.toString(16))).toEqual(['e4e4e4e4', 'e4e4e4e4', 'f0f0f0f0']);
+    expect([...scales]).toEqual([0x3c00]);
   });
 
   it('puts the first column into the lowest bits', () => {
@@ -127,9 +164,32 @@ describe('symmetric', () => {
   const trim = (hex: string): string => hex.replace(/^0+/, '');
 });
 
-it('3 bits have no layout yet', () => {
-  const tensor = quantizeBilevelTensor(gaussian(256, 1), 16, 16, BILEVEL_3BIT_G16);
-  expect(thrown(() => packBilevel(tensor)).code).toBe('unsupported');
+it('a 3-bit block worked by hand', () => {
+  // every row 0 … 7 twice and −0 … −7 in the second group: zeros 0 and 7, scale 1
+  const weight = new Float32Array(16 * 32);
+  for (let i = 0; i < weight.length; i++) weight[i] = (i % 8) * (i % 32 < 16 ? 1 : -1);
+  const { codes, meta } = packBilevel(quantizeBilevelTensor(weight, 16, 32, BILEVEL_3BIT_G16));
+  const repeat = (word: number, count: number) => Array.from({ length: count }, () => word);
+  expect([...codes]).toEqual([
+    ...[...repeat(0xe4e4e4e4, 16), ...repeat(0xf0f0f0f0, 8)],
+    ...[...repeat(0x1b1b1b1b, 16), ...repeat(0x0f0f0f0f, 8)],
+  ]);
+  // two records, then the high bits of the zero points of both groups
+  expect([...meta]).toEqual([0, 0, 0, 0x3c000000, 0xffffffff, 0, 0, 0x3c000000, 0xffff0000]);
+});
+
+it('a block with minima worked by hand', () => {
+  // −15 … 0 in steps of 5: μ = 15 from a step of 1, s = 5 from a step of 1/3; row 15 a third of that
+  const weight = new Float32Array(256);
+  for (let i = 0; i < 256; i++) weight[i] = ((i % 4) * 5 - 15) / (i >= 240 ? 3 : 1);
+  const { codes, meta } = packBilevel(quantizeBilevelTensor(weight, 16, 16, SCHEMES['2bit-g16-min']));
+  expect([...codes]).toEqual(Array.from({ length: 16 }, () => 0xe4e4e4e4));
+  // 1/3 in fp16 is 0x3555, 1 is 0x3c00
+  expect([...meta]).toEqual([0xffffffff, 0x5fffffff, 0xffffffff, 0x5fffffff, 0x3c003555]);
+});
+
+it('3-bit groups of 16 take two thirds of a 2-bit block more than that', () => {
+  expect(bilevelLayout(BILEVEL_3BIT_G16)).toMatchObject({ codeWords: 24, lowWords: 16, metaWords: 4 });
 });
 
 it('refuses arrays of the wrong size', () => {

@@ -2,7 +2,7 @@ import { SpeedqError } from './errors.ts';
 import { dequantizeBilevel } from './bilevel.ts';
 import type { BilevelTensor } from './bilevel.ts';
 import { HALF_MAX, floatToHalf, halfToFloat, halvesToFloats } from './float16.ts';
-import { SYMMETRIC_4BIT, bilevelLayout, checkScheme } from './schemes.ts';
+import { bilevelLayout, checkScheme, panelMetaWords } from './schemes.ts';
 import type { BilevelScheme, FloatScheme, SymmetricScheme } from './schemes.ts';
 import { dequantizeSymmetric } from './symmetric.ts';
 import type { SymmetricTensor } from './symmetric.ts';
@@ -12,18 +12,18 @@ import type { SymmetricTensor } from './symmetric.ts';
 export interface PackedBilevel {
   readonly scheme: BilevelScheme;
   readonly shape: readonly [rows: number, columns: number];
-  /** [rows/qq, columns/g, qq, g·bits/32] */
+  /** [rows/qq, columns/g, codeWords] */
   readonly codes: Uint32Array;
-  /** [rows/qq, columns/g, metaWords] */
+  /** [rows/qq, panelMetaWords] */
   readonly meta: Uint32Array;
 }
 
 export interface PackedSymmetric {
   readonly scheme: SymmetricScheme;
   readonly shape: readonly [rows: number, columns: number];
-  /** [rows, columns/8] */
+  /** [rows, columns·bits/32] */
   readonly codes: Uint32Array;
-  /** fp16 bits [rows, columns/32] */
+  /** fp16 bits [rows, columns/g] */
   readonly scales: Uint16Array;
 }
 
@@ -55,26 +55,44 @@ export function isPackedFloat(tensor: PackedTensor): tensor is PackedFloat {
 export function packBilevel(tensor: BilevelTensor, name = 'weight'): PackedBilevel {
   const { scheme, rows, columns, codes, zero, scaleCode, step, minimum } = tensor;
   checkScheme(scheme, [rows, columns], name);
-  const { groupSize, scaleGroupSize, bits } = scheme;
-  const { codeWords, zeroWords, metaWords } = bilevelLayout(scheme);
+  const { groupSize, scaleGroupSize } = scheme;
+  const layout = bilevelLayout(scheme);
+  const { lowBits, highBits, codeWords, lowWords, zeroLowBits, zeroHighBits, zeroWords, metaWords } = layout;
   const groups = columns / groupSize;
-  const perWord = 32 / bits;
-  const packedCodes = new Uint32Array((codes.length * bits) / 32);
-  const meta = new Uint32Array(step.length * metaWords);
-  for (let block = 0, word = 0; block < step.length; block++) {
+  const perWord = 32 / lowBits;
+  const low = 2 ** lowBits - 1;
+  const zeroLow = 2 ** zeroLowBits - 1;
+  const packedCodes = new Uint32Array(step.length * codeWords);
+  const panelWords = panelMetaWords(scheme, groups);
+  const meta = new Uint32Array((rows / scaleGroupSize) * panelWords);
+  for (let block = 0; block < step.length; block++) {
     const group = block % groups;
-    const first = ((block - group) / groups) * scaleGroupSize;
-    const base = block * metaWords;
+    const panel = (block - group) / groups;
+    const first = panel * scaleGroupSize;
+    const base = panel * panelWords + group * metaWords;
+    const tail = panel * panelWords + groups * metaWords;
+    let word = block * codeWords;
     for (let r = 0; r < scaleGroupSize; r++) {
       let source = (first + r) * columns + group * groupSize;
-      for (let w = 0; w < codeWords; w++, word++) {
+      for (const end = source + groupSize; source < end; word++) {
         let packed = 0;
-        for (let k = 0; k < perWord; k++) packed |= codes[source++] << (k * bits);
+        for (let k = 0; k < perWord; k++) packed |= (codes[source++] & low) << (k * lowBits);
         packedCodes[word] = packed;
       }
       const index = (first + r) * groups + group;
-      meta[base + ((r * bits) >>> 5)] |= zero[index] << ((r * bits) & 31);
+      meta[base + ((r * zeroLowBits) >>> 5)] |= (zero[index] & zeroLow) << ((r * zeroLowBits) & 31);
       meta[base + zeroWords + (r >>> 3)] |= scaleCode[index] << ((r & 7) * 4);
+      if (zeroHighBits > 0) {
+        const bit = group * scaleGroupSize + r;
+        meta[tail + (bit >>> 5)] |= (zero[index] >>> zeroLowBits) << (bit & 31);
+      }
+      if (highBits > 0) {
+        const begin = block * codeWords + lowWords;
+        source = (first + r) * columns + group * groupSize;
+        for (let j = 0, bit = r * groupSize; j < groupSize; j++, bit++) {
+          packedCodes[begin + (bit >>> 5)] |= (codes[source + j] >>> lowBits) << (bit & 31);
+        }
+      }
     }
     if (!(Math.abs(step[block]) <= HALF_MAX && Math.abs(minimum[block]) <= HALF_MAX)) {
       throw new SpeedqError(
@@ -91,52 +109,84 @@ export function packBilevel(tensor: BilevelTensor, name = 'weight'): PackedBilev
 export function unpackBilevel({ scheme, shape, codes: packedCodes, meta }: PackedBilevel): BilevelTensor {
   const [rows, columns] = shape;
   checkScheme(scheme, shape, 'packed tensor');
-  const { groupSize, scaleGroupSize, bits } = scheme;
-  const { codeWords, zeroWords, metaWords } = bilevelLayout(scheme);
+  const { groupSize, scaleGroupSize } = scheme;
+  const layout = bilevelLayout(scheme);
+  const { lowBits, highBits, codeWords, lowWords, zeroLowBits, zeroHighBits, zeroWords, metaWords } = layout;
   const groups = columns / groupSize;
-  const blocks = (rows / scaleGroupSize) * groups;
-  checkWords('codes', packedCodes.length, blocks * scaleGroupSize * codeWords);
-  checkWords('meta', meta.length, blocks * metaWords);
-  const perWord = 32 / bits;
-  const mask = 2 ** bits - 1;
+  const panels = rows / scaleGroupSize;
+  const blocks = panels * groups;
+  const panelWords = panelMetaWords(scheme, groups);
+  checkWords('codes', packedCodes.length, blocks * codeWords);
+  checkWords('meta', meta.length, panels * panelWords);
+  const perWord = 32 / lowBits;
+  const low = 2 ** lowBits - 1;
+  const zeroLow = 2 ** zeroLowBits - 1;
   const codes = new Uint8Array(rows * columns);
   const scale = new Float32Array(rows * groups);
   const zero = new Uint8Array(rows * groups);
+  const offset = scheme.zero === 'minimum' ? new Float32Array(rows * groups) : undefined;
   const scaleCode = new Uint8Array(rows * groups);
   const step = new Float32Array(blocks);
   const minimum = new Float32Array(blocks);
-  for (let block = 0, word = 0; block < blocks; block++) {
+  for (let block = 0; block < blocks; block++) {
     const group = block % groups;
-    const first = ((block - group) / groups) * scaleGroupSize;
-    const base = block * metaWords;
+    const panel = (block - group) / groups;
+    const first = panel * scaleGroupSize;
+    const base = panel * panelWords + group * metaWords;
+    const tail = panel * panelWords + groups * metaWords;
     const halves = meta[base + metaWords - 1];
     const S = (step[block] = halfToFloat(halves & 0xffff));
     const m = (minimum[block] = halfToFloat(halves >>> 16));
+    let word = block * codeWords;
     for (let r = 0; r < scaleGroupSize; r++) {
       let target = (first + r) * columns + group * groupSize;
-      for (let w = 0; w < codeWords; w++, word++) {
+      for (const end = target + groupSize; target < end; word++) {
         const packed = packedCodes[word];
-        for (let k = 0; k < perWord; k++) codes[target++] = (packed >>> (k * bits)) & mask;
+        for (let k = 0; k < perWord; k++) codes[target++] = (packed >>> (k * lowBits)) & low;
+      }
+      if (highBits > 0) {
+        const begin = block * codeWords + lowWords;
+        target -= groupSize;
+        for (let j = 0, bit = r * groupSize; j < groupSize; j++, bit++) {
+          codes[target + j] |= ((packedCodes[begin + (bit >>> 5)] >>> (bit & 31)) & 1) << lowBits;
+        }
       }
       const index = (first + r) * groups + group;
-      zero[index] = (meta[base + ((r * bits) >>> 5)] >>> ((r * bits) & 31)) & mask;
+      let z = (meta[base + ((r * zeroLowBits) >>> 5)] >>> ((r * zeroLowBits) & 31)) & zeroLow;
+      if (zeroHighBits > 0) {
+        const bit = group * scaleGroupSize + r;
+        z |= ((meta[tail + (bit >>> 5)] >>> (bit & 31)) & 1) << zeroLowBits;
+      }
+      zero[index] = z;
       const code = (meta[base + zeroWords + (r >>> 3)] >>> ((r & 7) * 4)) & 15;
       scaleCode[index] = code;
-      scale[index] = S * code + m;
+      if (offset) offset[index] = m * z;
+      scale[index] = offset ? S * code : S * code + m;
     }
   }
-  return { scheme, rows, columns, codes, scale, zero, scaleCode, step, minimum };
+  const parameters = { scheme, rows, columns, scale, zero, scaleCode, step, minimum };
+  return { ...parameters, codes, ...(offset && { offset }) };
 }
 
 /** Packs a quantized embedding or head; throws `not-representable` if a scale does not fit fp16. */
 export function packSymmetric(tensor: SymmetricTensor, name = 'weight'): PackedSymmetric {
-  const { rows, columns, codes, scale } = tensor;
-  checkScheme(SYMMETRIC_4BIT, [rows, columns], name);
-  const packedCodes = new Uint32Array(codes.length / 8);
-  for (let word = 0, i = 0; word < packedCodes.length; word++) {
-    let packed = 0;
-    for (let shift = 0; shift < 32; shift += 4) packed |= codes[i++] << shift;
-    packedCodes[word] = packed;
+  const { scheme, rows, columns, codes, scale } = tensor;
+  checkScheme(scheme, [rows, columns], name);
+  const { bits } = scheme;
+  const lowBits = bits === 3 ? 2 : bits;
+  const low = 2 ** lowBits - 1;
+  const packedCodes = new Uint32Array((codes.length * bits) / 32);
+  for (let word = 0, i = 0; i < codes.length;) {
+    let high = 0;
+    for (let left = lowBits; left > 0; left--) {
+      let packed = 0;
+      for (let shift = 0; shift < 32; shift += lowBits, i++) {
+        packed |= (codes[i] & low) << shift;
+        high |= (codes[i] >>> lowBits) << (i & 31);
+      }
+      packedCodes[word++] = packed;
+    }
+    if (bits === 3) packedCodes[word++] = high;
   }
   const scales = new Uint16Array(scale.length);
   for (let i = 0; i < scale.length; i++) {
@@ -145,20 +195,34 @@ export function packSymmetric(tensor: SymmetricTensor, name = 'weight'): PackedS
     }
     scales[i] = floatToHalf(scale[i]);
   }
-  return { scheme: SYMMETRIC_4BIT, shape: [rows, columns], codes: packedCodes, scales };
+  return { scheme, shape: [rows, columns], codes: packedCodes, scales };
 }
 
-export function unpackSymmetric({ shape, codes: packedCodes, scales }: PackedSymmetric): SymmetricTensor {
+export function unpackSymmetric({
+  scheme,
+  shape,
+  codes: packedCodes,
+  scales,
+}: PackedSymmetric): SymmetricTensor {
   const [rows, columns] = shape;
-  checkScheme(SYMMETRIC_4BIT, shape, 'packed tensor');
-  checkWords('codes', packedCodes.length, (rows * columns) / 8);
-  checkWords('scales', scales.length, (rows * columns) / 32);
+  checkScheme(scheme, shape, 'packed tensor');
+  const { bits, groupSize } = scheme;
+  checkWords('codes', packedCodes.length, (rows * columns * bits) / 32);
+  checkWords('scales', scales.length, (rows * columns) / groupSize);
+  const lowBits = bits === 3 ? 2 : bits;
+  const low = 2 ** lowBits - 1;
   const codes = new Uint8Array(rows * columns);
-  for (let word = 0, i = 0; word < packedCodes.length; word++) {
-    const packed = packedCodes[word];
-    for (let shift = 0; shift < 32; shift += 4) codes[i++] = (packed >>> shift) & 15;
+  for (let word = 0, i = 0; i < codes.length;) {
+    const high = bits === 3 ? packedCodes[word + lowBits] : 0;
+    for (let left = lowBits; left > 0; left--) {
+      const packed = packedCodes[word++];
+      for (let shift = 0; shift < 32; shift += lowBits, i++) {
+        codes[i] = ((packed >>> shift) & low) | (((high >>> (i & 31)) & 1) << lowBits);
+      }
+    }
+    if (bits === 3) word++;
   }
-  return { rows, columns, codes, scale: halvesToFloats(scales) };
+  return { scheme, rows, columns, codes, scale: halvesToFloats(scales) };
 }
 
 /** The float32 values a stored tensor stands for, row-major: the CPU reference of every kernel. */
@@ -185,10 +249,15 @@ export function checkPackedValues(tensor: PackedTensor, name: string): void {
     );
   };
   if (isPackedBilevel(tensor)) {
-    const { metaWords } = bilevelLayout(tensor.scheme);
-    for (let word = metaWords - 1, block = 0; word < tensor.meta.length; word += metaWords, block++) {
-      check(tensor.meta[word] & 0xffff, 'the step of block', block);
-      check(tensor.meta[word] >>> 16, 'the minimum of block', block);
+    const { scheme, shape, meta } = tensor;
+    const { metaWords } = bilevelLayout(scheme);
+    const groups = shape[1] / scheme.groupSize;
+    const panelWords = panelMetaWords(scheme, groups);
+    for (let block = 0; block < (shape[0] / scheme.scaleGroupSize) * groups; block++) {
+      const group = block % groups;
+      const word = ((block - group) / groups) * panelWords + (group + 1) * metaWords - 1;
+      check(meta[word] & 0xffff, 'the step of block', block);
+      check(meta[word] >>> 16, 'the minimum of block', block);
     }
   } else if (isPackedSymmetric(tensor)) {
     for (let i = 0; i < tensor.scales.length; i++) check(tensor.scales[i], 'scale', i);

@@ -1,24 +1,23 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { quantizeBilevelTensor } from './bilevel.ts';
-import { packFloat } from './float-tensor.ts';
 import { MAX_SHARD_BYTES } from './limits.ts';
 import { parseManifest, stringifyManifest } from './manifest.ts';
 import type { PackedManifest } from './manifest.ts';
-import { packBilevel, packSymmetric } from './pack.ts';
 import type { PackedTensor } from './pack.ts';
+import { packWeight } from './pack-weight.ts';
 import { checkShard, readPackedTensor, sha256, verifyFile } from './packed-reader.ts';
 import { parseSafetensors, tensorBytes, writeSafetensors } from './safetensors.ts';
 import {
   BILEVEL_2BIT_G128,
   BILEVEL_2BIT_G16,
+  BILEVEL_3BIT_G16,
   BILEVEL_4BIT_G32,
   FLOAT16,
   FLOAT32,
+  SCHEMES,
   SYMMETRIC_4BIT,
 } from './schemes.ts';
 import { planShards, shardIndex, writeShards } from './shards.ts';
-import { quantizeSymmetric } from './symmetric.ts';
 import { gaussian, thrown } from './test-weights.ts';
 
 function packed(scheme: PackedTensor['scheme'], shape: readonly number[], seed = 1): PackedTensor {
@@ -27,9 +26,7 @@ function packed(scheme: PackedTensor['scheme'], shape: readonly number[], seed =
     seed,
     0.02,
   );
-  if (scheme.kind === 'float') return packFloat(weight, shape, scheme);
-  if (scheme.kind === 'symmetric') return packSymmetric(quantizeSymmetric(weight, shape[0], shape[1]));
-  return packBilevel(quantizeBilevelTensor(weight, shape[0], shape[1], scheme));
+  return packWeight(weight, shape, scheme);
 }
 
 async function writeModel(tensors: ReadonlyMap<string, PackedTensor>, maxBytes?: number) {
@@ -66,6 +63,10 @@ const model = new Map<string, PackedTensor>([
   ['up.weight', packed(BILEVEL_2BIT_G16, [96, 64])],
   ['down.weight', packed(BILEVEL_4BIT_G32, [256, 96])],
   ['gate.weight', packed(BILEVEL_2BIT_G128, [48, 128])],
+  ['q.weight', packed(SCHEMES['2bit-g16-min'], [48, 80])],
+  ['k.weight', packed(BILEVEL_3BIT_G16, [48, 80])],
+  ['v.weight', packed(SCHEMES['3bit-g16-min'], [32, 48])],
+  ['head.weight', packed(SCHEMES['3bit-symmetric'], [57, 96])],
 ]);
 
 describe.each([
@@ -106,7 +107,15 @@ describe.each([
 it('splits a tensor of random shape into panels that join to the whole', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.constantFrom(BILEVEL_2BIT_G16, BILEVEL_4BIT_G32, SYMMETRIC_4BIT, FLOAT32),
+      fc.constantFrom(
+        BILEVEL_2BIT_G16,
+        SCHEMES['2bit-g16-min'],
+        BILEVEL_3BIT_G16,
+        BILEVEL_4BIT_G32,
+        SYMMETRIC_4BIT,
+        SCHEMES['3bit-symmetric'],
+        FLOAT32,
+      ),
       fc.integer({ min: 1, max: 9 }),
       fc.integer({ min: 1, max: 4 }),
       fc.integer({ min: 18_000, max: 40_000 }),

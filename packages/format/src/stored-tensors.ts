@@ -1,4 +1,4 @@
-import { bilevelLayout } from './schemes.ts';
+import { bilevelLayout, panelMetaWords } from './schemes.ts';
 import type { Scheme } from './schemes.ts';
 import type { TensorDeclaration } from './safetensors.ts';
 import type { PackedTensor } from './pack.ts';
@@ -28,23 +28,24 @@ export function storedTensors(
     return [{ kind: 'data', name: `${name}${suffix}`, dtype, shape: stored }];
   }
   const columns = shape[1];
+  const codes = { kind: 'codes', name: `${name}.codes${suffix}`, dtype: 'U32' } as const;
   if (scheme.kind === 'symmetric') {
+    const { bits, groupSize } = scheme;
+    const scales = { kind: 'scales', name: `${name}.scales${suffix}`, dtype: 'F16' } as const;
     return [
-      { kind: 'codes', name: `${name}.codes${suffix}`, dtype: 'U32', shape: [rows, columns / 8] },
-      { kind: 'scales', name: `${name}.scales${suffix}`, dtype: 'F16', shape: [rows, columns / 32] },
+      { ...codes, shape: [rows, (columns * bits) / 32] },
+      { ...scales, shape: [rows, columns / groupSize] },
     ];
   }
   const { groupSize, scaleGroupSize } = scheme;
-  const { codeWords, metaWords } = bilevelLayout(scheme);
-  const blocks = [rows / scaleGroupSize, columns / groupSize];
+  const { codeWords, highBits, metaWords, zeroHighBits } = bilevelLayout(scheme);
+  const panels = rows / scaleGroupSize;
+  const groups = columns / groupSize;
+  const block = highBits > 0 ? [codeWords] : [scaleGroupSize, codeWords / scaleGroupSize];
+  const panel = zeroHighBits > 0 ? [panelMetaWords(scheme, groups)] : [groups, metaWords];
   return [
-    {
-      kind: 'codes',
-      name: `${name}.codes${suffix}`,
-      dtype: 'U32',
-      shape: [...blocks, scaleGroupSize, codeWords],
-    },
-    { kind: 'meta', name: `${name}.meta${suffix}`, dtype: 'U32', shape: [...blocks, metaWords] },
+    { ...codes, shape: [panels, groups, ...block] },
+    { kind: 'meta', name: `${name}.meta${suffix}`, dtype: 'U32', shape: [panels, ...panel] },
   ];
 }
 

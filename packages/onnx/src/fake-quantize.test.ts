@@ -3,14 +3,17 @@ import { describe, expect, it } from 'vitest';
 import {
   BILEVEL_2BIT_G128,
   BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G16_MIN,
   BILEVEL_3BIT_G16,
   BILEVEL_4BIT_G32,
   BILEVEL_4BIT_G32_QQ16,
   fakeQuantizeBilevel,
   gradientMask,
+  namedScheme,
   schemeName,
   searchClipRange,
 } from '@speedq/format';
+import type { BilevelScheme } from '@speedq/format';
 import { fakeQuantize } from './fake-quantize.ts';
 import { Graph } from './graph.ts';
 import { runFakeQuantize } from './testing/run-fake-quantize.ts';
@@ -22,7 +25,11 @@ const SCHEMES = [
   BILEVEL_3BIT_G16,
   BILEVEL_4BIT_G32,
   BILEVEL_4BIT_G32_QQ16,
-] as const;
+  BILEVEL_2BIT_G16_MIN,
+  ...['2bit-g128-min', '3bit-g32-min', '4bit-g32-min', '3bit-row'].map(
+    (name) => namedScheme(name, 96) as BilevelScheme,
+  ),
+];
 
 const session = { threads: 2 };
 
@@ -46,17 +53,20 @@ describe.each(SCHEMES.map((scheme) => [schemeName(scheme), scheme] as const))(
       edge: edgeWeights(shape[0], shape[1], scheme.groupSize),
     };
     describe.each(Object.entries(weights))('%s weights', (_kind, weight) => {
-      it.each([false, true])('equals the format quantizer to the bit (reference: %s)', async (reference) => {
-        const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
-        const mask = gradientMask(weight, expected.parameters);
-        const actual = await runFakeQuantize(ort, weight, shape, scheme, { reference, session });
-        expectSame(actual.values, expected.values, 'values');
-        expectSame(
-          actual.gradient,
-          actual.upstream.map((value, i) => value * mask[i]),
-          'gradient',
-        );
-      });
+      it.each(scheme.zero === 'integer' ? [false, true] : [false])(
+        'equals the format quantizer to the bit (reference: %s)',
+        async (reference) => {
+          const expected = fakeQuantizeBilevel(weight, shape[0], shape[1], scheme, { reference });
+          const mask = gradientMask(weight, expected.parameters);
+          const actual = await runFakeQuantize(ort, weight, shape, scheme, { reference, session });
+          expectSame(actual.values, expected.values, 'values');
+          expectSame(
+            actual.gradient,
+            actual.upstream.map((value, i) => value * mask[i]),
+            'gradient',
+          );
+        },
+      );
     });
 
     it('quantizes inside a searched range', async () => {

@@ -1,4 +1,4 @@
-import { checkScheme, maxCode } from '@speedq/format';
+import { SpeedqError, checkScheme, maxCode, schemeName } from '@speedq/format';
 import type { BilevelScheme } from '@speedq/format';
 import { withGradient } from './composites.ts';
 import type { Graph, Tensor } from './graph.ts';
@@ -24,8 +24,8 @@ export interface FakeQuantizeOptions {
 
 /**
  * weight [rows, columns] quantized and dequantized again. The gradient is the straight-through estimator:
- * it passes where −s'·z ≤ w ≤ s'·(qmax − z), and scales and zero points get none.
- * Throws `shape-mismatch` where the scheme does not divide the shape. Non-finite weights and scales beyond
+ * it passes where −s'·z ≤ w ≤ s'·(qmax − z), or −μ' ≤ w ≤ s'·qmax − μ', and scales and zero points get none.
+ * Throws `shape-mismatch` where the scheme does not divide the shape, `unsupported` for a reference of minima. Non-finite weights and scales beyond
  * fp16 are not detected here, packing refuses them.
  */
 export function fakeQuantize(
@@ -42,17 +42,19 @@ export function fakeQuantize(
   const min = range ? bound(range.min) : op.reduceMin(g, byGroup, [-1]);
   const max = range ? bound(range.max) : op.reduceMax(g, byGroup, [-1]);
   const source = range ? clamp(g, byGroup, min, max) : byGroup;
-  const { scale, zero } = (reference ? chooseReference : choose)(g, min, max, scheme);
-
-  const qmax = maxCode(scheme);
-  // A decoded scale is positive but for the reference's flaw.
-  const divisor = reference ? op.clip(g, scale, MIN_DIVISOR, FLOAT_MAX) : scale;
-  const shifted = op.add(g, op.div(g, source, divisor), zero);
-  const code = op.clip(g, roundHalfToEven(g, shifted), 0, qmax);
-  const values = op.reshape(g, op.mul(g, op.sub(g, code, zero), scale), weight.shape);
+  if (reference && scheme.zero === 'minimum') {
+    throw new SpeedqError('unsupported', `The reference implementation has no ${schemeName(scheme)}.`);
+  }
+  const chosen = (scheme.zero === 'minimum' ? withMinimum : reference ? withReference : withZero)(
+    g,
+    min,
+    max,
+    scheme,
+  );
+  const code = op.clip(g, roundHalfToEven(g, chosen.position(source)), 0, maxCode(scheme));
+  const values = op.reshape(g, chosen.value(code), weight.shape);
   return withGradient(g, values, [weight], (graph, _node, [dy]) => {
-    const low = op.neg(graph, op.mul(graph, scale, zero));
-    const high = op.mul(graph, scale, op.sub(graph, graph.scalar(qmax), zero));
+    const [low, high] = chosen.reach(graph);
     const inside = (condition: Tensor) => op.cast(graph, condition, 'float32');
     const passed = op.mul(
       graph,
@@ -63,10 +65,67 @@ export function fakeQuantize(
   });
 }
 
+/** Between weights [rows, groups, groupSize] and codes, the way it is stored. */
+interface Affine {
+  /** Where a weight lies among the codes, before rounding. */
+  position(weight: Tensor): Tensor;
+  value(code: Tensor): Tensor;
+  /** Values of the first and the last code. */
+  reach(graph: Graph): readonly [low: Tensor, high: Tensor];
+}
+
 interface Chosen {
   /** Decoded scales s' and zero points, [rows, groups, 1]. */
   readonly scale: Tensor;
   readonly zero: Tensor;
+}
+
+function aroundZero(g: Graph, { scale, zero }: Chosen, divisor: Tensor, qmax: number): Affine {
+  return {
+    position: (weight) => op.add(g, op.div(g, weight, divisor), zero),
+    value: (code) => op.mul(g, op.sub(g, code, zero), scale),
+    reach: (graph) => [
+      op.neg(graph, op.mul(graph, scale, zero)),
+      op.mul(graph, scale, op.sub(graph, graph.scalar(qmax), zero)),
+    ],
+  };
+}
+
+function withZero(g: Graph, min: Tensor, max: Tensor, scheme: BilevelScheme): Affine {
+  const chosen = choose(g, min, max, scheme);
+  return aroundZero(g, chosen, chosen.scale, maxCode(scheme));
+}
+
+function withReference(g: Graph, min: Tensor, max: Tensor, scheme: BilevelScheme): Affine {
+  const chosen = chooseReference(g, min, max, scheme);
+  // A decoded scale is positive but for the reference's flaw.
+  return aroundZero(g, chosen, op.clip(g, chosen.scale, MIN_DIVISOR, FLOAT_MAX), maxCode(scheme));
+}
+
+/** Minima first, then scales from the decoded minimum to the largest weight. */
+function withMinimum(g: Graph, min: Tensor, max: Tensor, scheme: BilevelScheme): Affine {
+  const qmax = maxCode(scheme);
+  const blocks = blockShape(min, scheme);
+  const depth = op.reshape(g, op.neg(g, op.clip(g, min, -FLOAT_MAX, 0)), blocks);
+  const high = op.reshape(g, op.clip(g, max, 0, FLOAT_MAX), blocks);
+  const step = (largest: Tensor) => roundToHalf(g, op.div(g, largest, MAX_SCALE_CODE));
+  const minimum = step(op.reduceMax(g, depth, [1]));
+  // A zero step multiplies whatever code comes out.
+  const divisor = op.where(g, op.equal(g, minimum, 0), g.scalar(1), minimum);
+  const begin = op.mul(g, minimum, scaleCode(g, op.div(g, depth, divisor)));
+  const own = op.div(g, op.add(g, high, begin), qmax);
+  const scaleStep = step(op.clip(g, op.reduceMax(g, own, [1]), MIN_SCALE, FLOAT_MAX));
+  const code = op.clip(g, roundHalfToEven(g, op.div(g, own, scaleStep)), 1, MAX_SCALE_CODE);
+  const scale = op.reshape(g, op.mul(g, scaleStep, code), min.shape);
+  const offset = op.reshape(g, begin, min.shape);
+  return {
+    position: (weight) => op.div(g, op.add(g, weight, offset), scale),
+    value: (code) => op.sub(g, op.mul(g, code, scale), offset),
+    reach: (graph) => [
+      op.neg(graph, offset),
+      op.sub(graph, op.mul(graph, scale, graph.scalar(qmax)), offset),
+    ],
+  };
 }
 
 /** As stored: fp16 second-level step and minimum, zero inside the range, zero points from decoded scales. */

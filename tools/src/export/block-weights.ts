@@ -1,4 +1,10 @@
-import { isPackedBilevel, isPackedSymmetric, unpackBilevel, unpackSymmetric } from '@speedq/format';
+import {
+  isPackedBilevel,
+  isPackedSymmetric,
+  symmetricCentre,
+  unpackBilevel,
+  unpackSymmetric,
+} from '@speedq/format';
 import type { PackedTensor } from '@speedq/format';
 
 /** A matrix as `com.microsoft.MatMulNBits` takes it: w = scale · (code − zero). */
@@ -15,14 +21,12 @@ export interface BlockWeights {
   readonly zeros: Uint8Array;
 }
 
-const SYMMETRIC_ZERO = 7;
-
 /**
  * A packed matrix without its second level: scales become float32. `widen` puts 2-bit codes into 4-bit fields.
- * Undefined for a tensor that is stored as floats.
+ * Undefined for a tensor that is stored as floats, or whose zero is no code.
  */
 export function blockWeights(tensor: PackedTensor, widen: boolean): BlockWeights | undefined {
-  if (isPackedBilevel(tensor)) {
+  if (isPackedBilevel(tensor) && tensor.scheme.zero === 'integer') {
     const { scheme, codes, scale, zero } = unpackBilevel(tensor);
     const [rows, columns] = tensor.shape;
     const bits = scheme.bits === 2 && !widen ? 2 : 4;
@@ -37,17 +41,20 @@ export function blockWeights(tensor: PackedTensor, widen: boolean): BlockWeights
     };
   }
   if (!isPackedSymmetric(tensor)) return undefined;
-  const { rows, columns, codes, scale } = unpackSymmetric(tensor);
-  const { groupSize } = tensor.scheme;
+  const { scheme, rows, columns, codes, scale } = unpackSymmetric(tensor);
+  const { groupSize } = scheme;
   const groups = columns / groupSize;
+  // A centre between two codes is a code where there are twice as many.
+  const centre = symmetricCentre(scheme);
+  const doubled = !Number.isInteger(centre);
   return {
     rows,
     columns,
     bits: 4,
     blockSize: groupSize,
-    codes: packRows(codes, columns, 4),
-    scales: scale,
-    zeros: packRows(new Uint8Array(rows * groups).fill(SYMMETRIC_ZERO), groups, 4),
+    codes: packRows(doubled ? codes.map((code) => 2 * code) : codes, columns, 4),
+    scales: doubled ? scale.map((value) => value / 2) : scale,
+    zeros: packRows(new Uint8Array(rows * groups).fill(doubled ? 2 * centre : centre), groups, 4),
   };
 }
 

@@ -1,12 +1,4 @@
-import {
-  SpeedqError,
-  chooseFloatScheme,
-  packBilevel,
-  packFloat,
-  packSymmetric,
-  quantizeBilevelTensor,
-  quantizeSymmetric,
-} from '@speedq/format';
+import { SpeedqError, chooseFloatScheme, packFloat, packWeight } from '@speedq/format';
 import type {
   BilevelScheme,
   FloatScheme,
@@ -62,45 +54,15 @@ export async function quantizeTensor(
   for (let start = 0; start < rows; start += perChunk) {
     const end = Math.min(rows, start + perChunk);
     const values = await source.readRows(name, start, end);
-    chunks.push(
-      scheme.kind === 'bilevel'
-        ? bilevelRows(values, start, end, columns, scheme, name, options)
-        : symmetricRows(values, end - start, columns, name, options),
-    );
+    const groups = scheme.kind === 'bilevel' ? columns / scheme.groupSize : 0;
+    const bounds = options.range && {
+      min: options.range.min.subarray(start * groups, end * groups),
+      max: options.range.max.subarray(start * groups, end * groups),
+    };
+    const { reference } = options;
+    chunks.push(packWeight(values, [end - start, columns], scheme, { name, reference, range: bounds }));
   }
   return chunks.length === 1 ? chunks[0] : joinRows(chunks, scheme, [rows, columns]);
-}
-
-function bilevelRows(
-  values: Float32Array,
-  start: number,
-  end: number,
-  columns: number,
-  scheme: BilevelScheme,
-  name: string,
-  { range, reference }: QuantizeTensorOptions,
-): PackedBilevel {
-  const groups = columns / scheme.groupSize;
-  const bounds = range && {
-    min: range.min.subarray(start * groups, end * groups),
-    max: range.max.subarray(start * groups, end * groups),
-  };
-  const tensor = quantizeBilevelTensor(values, end - start, columns, scheme, {
-    name,
-    reference,
-    range: bounds,
-  });
-  return packBilevel(tensor, name);
-}
-
-function symmetricRows(
-  values: Float32Array,
-  rows: number,
-  columns: number,
-  name: string,
-  { reference }: QuantizeTensorOptions,
-): PackedSymmetric {
-  return packSymmetric(quantizeSymmetric(values, rows, columns, { name, reference }), name);
 }
 
 /** Rows are the slowest dimension of every packed array, so tensors join end to end. */

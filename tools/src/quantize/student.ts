@@ -84,7 +84,8 @@ export class Student {
       const once = this.fixes.quantizeTablesOnce;
       if (once && this.packed.has(name)) continue;
       const [rows, columns] = shape;
-      const tensor = quantizeSymmetric(this.parameters.get(name)!, rows, columns, { name, reference: !once });
+      const options = { name, reference: !once };
+      const tensor = quantizeSymmetric(this.parameters.get(name)!, rows, columns, scheme, options);
       this.settle(name, packSymmetric(tensor, name), dequantizeSymmetric(tensor));
     }
   }

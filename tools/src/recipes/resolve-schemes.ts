@@ -1,4 +1,4 @@
-import { SCHEMES, SpeedqError, checkScheme } from '@speedq/format';
+import { SpeedqError, checkScheme, namedScheme } from '@speedq/format';
 import type { BilevelScheme, SymmetricScheme } from '@speedq/format';
 import type { ParameterSpec } from '@speedq/model';
 import { didYouMean } from '../cli/suggest.ts';
@@ -54,7 +54,7 @@ function isModule(parameter: string, module: string): boolean {
 }
 
 function check(name: RecipeScheme, parameter: ParameterSpec): ResolvedScheme {
-  const scheme = name === 'float' ? undefined : SCHEMES[name];
+  const scheme = name === 'float' ? undefined : namedScheme(name, parameter.shape[1]);
   if (scheme === undefined || scheme.kind === 'float') return 'float';
   checkScheme(scheme, parameter.shape, parameter.name);
   return scheme;

@@ -1,5 +1,5 @@
-import { SCHEMES } from '@speedq/format';
-import type { SchemeName } from '@speedq/format';
+import { namedScheme } from '@speedq/format';
+import type { BilevelName, SymmetricName } from '@speedq/format';
 import * as v from 'valibot';
 
 /**
@@ -15,10 +15,20 @@ const momentum = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 /** 'float': fp16 where every value fits, else float32 (docs/format.md). */
 const FLOAT = 'float';
-const schemeNames = (Object.keys(SCHEMES) as SchemeName[]).filter((name) => name !== 'f16' && name !== 'f32');
-export type RecipeScheme = SchemeName | typeof FLOAT;
-const scheme = v.picklist([FLOAT, ...schemeNames] as RecipeScheme[]);
-const tableScheme = v.picklist([FLOAT, '4bit-symmetric'] as RecipeScheme[]);
+export type RecipeTableScheme = SymmetricName | typeof FLOAT;
+export type RecipeScheme = BilevelName | RecipeTableScheme;
+const named = (kinds: readonly string[]) => (name: unknown) =>
+  name === FLOAT || (typeof name === 'string' && kinds.includes(namedScheme(name, 1)?.kind ?? ''));
+const scheme = v.custom<RecipeScheme>(
+  named(['bilevel', 'symmetric']),
+  ({ input }) => `${JSON.stringify(input)} is no scheme such as 2bit-g16, 3bit-row, 4bit-g32-min or float`,
+);
+/** Tables have any number of rows, which leaves no second level. */
+const tableScheme = v.custom<RecipeTableScheme>(
+  named(['symmetric']),
+  ({ input }) =>
+    `${JSON.stringify(input)} is no scheme of tables such as 3bit-symmetric, 2bit-symmetric-g64 or float`,
+);
 
 const schemes = v.strictObject({
   /** Linear weights of the vision encoder. The patch embedding always stays float. */

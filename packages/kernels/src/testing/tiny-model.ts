@@ -1,14 +1,5 @@
 /** A small model with random weights in any scheme, for tests of the engine. */
-import {
-  isPackedBilevel,
-  isPackedSymmetric,
-  packBilevel,
-  packFloat,
-  packSymmetric,
-  quantizeBilevelTensor,
-  quantizeSymmetric,
-  unpackToFloat,
-} from '@speedq/format';
+import { isPackedBilevel, isPackedSymmetric, packFloat, packWeight, unpackToFloat } from '@speedq/format';
 import type { PackedTensor, Scheme } from '@speedq/format';
 import { elementCount, parameterInventory } from '@speedq/model';
 import type { InternVLConfig, ParameterSpec } from '@speedq/model';
@@ -66,22 +57,9 @@ export function packParameters(
       const { name, shape } = parameter;
       const values = parameters.get(name)!;
       const scheme = schemeOf(parameter);
-      return [name, pack(values, shape, scheme, name)];
+      return [name, scheme ? packWeight(values, shape, scheme, { name }) : packFloat(values, shape)];
     }),
   );
-}
-
-function pack(
-  values: Float32Array,
-  shape: readonly number[],
-  scheme: Scheme | undefined,
-  name: string,
-): PackedTensor {
-  const [rows, columns] = shape;
-  if (scheme?.kind === 'bilevel')
-    return packBilevel(quantizeBilevelTensor(values, rows, columns, scheme), name);
-  if (scheme?.kind === 'symmetric') return packSymmetric(quantizeSymmetric(values, rows, columns), name);
-  return packFloat(values, shape, scheme, name);
 }
 
 /** The values that packed parameters stand for. */

@@ -3,8 +3,9 @@ import {
   FLOAT32,
   SpeedqError,
   bfloatsToFloats,
-  bilevelLayout,
+  declaredBytes,
   halvesToFloats,
+  storedTensors,
 } from '@speedq/format';
 import type { Scheme } from '@speedq/format';
 import { EMBEDDING, HEAD, elementCount } from '@speedq/model';
@@ -296,20 +297,14 @@ function checkSize(tensor: StoredTensor): void {
 
 /** Bytes that a tensor, or a row part of it, takes by its shape and scheme (docs/format.md). */
 export function storedBytes({
+  name,
   part,
   scheme,
   shape,
   rows,
   dtype,
-}: Pick<StoredTensor, 'part' | 'scheme' | 'shape' | 'rows' | 'dtype'>): number {
-  const elements = rows * elementCount(shape.slice(1));
-  return {
-    data: () => elements * (dtype === 'F32' ? 4 : 2),
-    codes: () => (scheme.kind === 'float' ? NaN : (elements * scheme.bits) / 8),
-    scales: () => (elements / 32) * 2,
-    meta: () =>
-      scheme.kind === 'bilevel'
-        ? (elements / scheme.groupSize / scheme.scaleGroupSize) * bilevelLayout(scheme).metaWords * 4
-        : NaN,
-  }[part]();
+}: Pick<StoredTensor, 'name' | 'part' | 'scheme' | 'shape' | 'rows' | 'dtype'>): number {
+  if (part === 'data') return rows * elementCount(shape.slice(1)) * (dtype === 'F32' ? 4 : 2);
+  const stored = storedTensors(name, scheme, shape, undefined, rows).find(({ kind }) => kind === part);
+  return stored === undefined ? NaN : declaredBytes(stored);
 }

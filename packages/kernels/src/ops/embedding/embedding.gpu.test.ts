@@ -1,14 +1,4 @@
-import {
-  BILEVEL_2BIT_G16,
-  FLOAT16,
-  FLOAT32,
-  packBilevel,
-  packFloat,
-  packSymmetric,
-  quantizeBilevelTensor,
-  quantizeSymmetric,
-  unpackToFloat,
-} from '@speedq/format';
+import { SCHEMES, packWeight, unpackToFloat } from '@speedq/format';
 import { describe, expect, it } from 'vitest';
 import { requestTestDevice } from '../../node.ts';
 import { OpBench, maxDifference, randomFloats } from '../../testing/harness.ts';
@@ -21,11 +11,8 @@ const gpu = await requestTestDevice();
 const [rows, columns] = [64, 96];
 const table = randomFloats(rows * columns, 1);
 const TABLES = [
-  ['4-bit symmetric', packSymmetric(quantizeSymmetric(table, rows, columns))],
-  ['2-bit', packBilevel(quantizeBilevelTensor(table, rows, columns, BILEVEL_2BIT_G16))],
-  ['f16', packFloat(table, [rows, columns], FLOAT16)],
-  ['f32', packFloat(table, [rows, columns], FLOAT32)],
-] as const;
+  ...(['2bit-symmetric', '3bit-symmetric', '4bit-symmetric', '2bit-g16', '3bit-g16', 'f16', 'f32'] as const),
+].map((name) => [name, packWeight(table, [rows, columns], SCHEMES[name])] as const);
 
 describe.skipIf(gpu === null)('embedding', () => {
   it.each(TABLES)('gathers rows of a split %s table', async (_, packed) => {

@@ -1,7 +1,7 @@
-import { SpeedqError } from '@speedq/format';
-import type { BilevelScheme, FloatScheme, Scheme } from '@speedq/format';
+import { SpeedqError, bilevelLayout, panelMetaWords, symmetricCentre } from '@speedq/format';
+import type { BilevelLayout, BilevelScheme, FloatScheme, Scheme, SymmetricScheme } from '@speedq/format';
 import type { Binding } from '../../engine/program.ts';
-import { vectors, wordVectors, words } from '../../engine/program.ts';
+import { float, vectors, wordVectors, words } from '../../engine/program.ts';
 import { HALF_PAIR } from './wgsl.ts';
 
 /** Programs read weights in units of 16 consecutive columns of a row: no group is narrower. */
@@ -35,7 +35,7 @@ export function weightCode(scheme: Scheme, rows: number, columns: number): Weigh
 
 function codeOf(scheme: Scheme, columns: number): WeightCode {
   if (scheme.kind === 'float') return floatCode(scheme, columns);
-  return scheme.kind === 'symmetric' ? symmetricCode(columns) : bilevelCode(scheme, columns);
+  return scheme.kind === 'symmetric' ? symmetricCode(scheme, columns) : bilevelCode(scheme, columns);
 }
 
 /** dot_rows for formats that gain nothing from sharing work between rows. */
@@ -74,117 +74,204 @@ ${DOT_BY_ROW}`,
   };
 }
 
-/** `vec4<f32>` of four consecutive codes of `word`, from bit `shift` on. */
+/** `vec4<u32>` of four consecutive fields of `word`, from bit `shift` on. */
 function fields(word: string, bits: number, shift: number): string {
   const shifts = [0, 1, 2, 3].map((i) => `${shift + i * bits}u`).join(', ');
-  return `vec4<f32>((vec4(${word}) >> vec4(${shifts})) & vec4(${2 ** bits - 1}u))`;
+  return `((vec4(${word}) >> vec4(${shifts})) & vec4(${2 ** bits - 1}u))`;
 }
 
-/** The four vec4 of a unit: 2-bit codes fill one word, 4-bit codes two. */
-function unitFields(wordNames: readonly string[], bits: number): string[] {
-  return bits === 2
-    ? [0, 1, 2, 3].map((i) => fields(wordNames[0], 2, i * 8))
-    : [0, 1, 2, 3].map((i) => fields(wordNames[i >> 1], 4, (i & 1) * 16));
+/** The codes of a unit: 2-bit codes fill one word, 4-bit codes two; 3-bit codes one and a half word of high bits. */
+interface UnitWords {
+  readonly words: readonly string[];
+  /** Holds the 16 high bits in its low half; what its high half holds does not matter. */
+  readonly high?: string;
 }
 
-function symmetricCode(columns: number): WeightCode {
-  const q = unitFields(['codes[at]', 'codes[at + 1u]'], 4).map((vector) => `s * (${vector} - 7.0f)`);
+/** The four vec4<f32> of a unit's codes. */
+function unitCodes({ words, high }: UnitWords): string[] {
+  return [0, 1, 2, 3].map((i) => {
+    if (words.length === 2) return `vec4<f32>(${fields(words[i >> 1], 4, (i & 1) * 16)})`;
+    const low = fields(words[0], 2, i * 8);
+    if (high === undefined) return `vec4<f32>(${low})`;
+    // bit n of the high bits comes to lie where the fields' value 4 is
+    const shifts = [0, 1, 2, 3].map((j) => `${i * 4 + j}u`).join(', ');
+    return `vec4<f32>(${low} | ((vec4(${high} << 2u) >> vec4(${shifts})) & vec4(4u)))`;
+  });
+}
+
+function symmetricCode(scheme: SymmetricScheme, columns: number): WeightCode {
+  const { bits, groupSize } = scheme;
+  // Three words hold 32 columns at 3 bits.
+  const unit: UnitWords =
+    bits === 3
+      ? { words: ['codes[at + unit % 2u]'], high: '(codes[at + 2u] >> (unit % 2u * 16u))' }
+      : { words: bits === 2 ? ['codes[at]'] : ['codes[at]', 'codes[at + 1u]'] };
+  const at = bits === 3 ? '(row * UNITS + unit) / 2u * 3u' : `(row * UNITS + unit) * ${bits / 2}u`;
+  const values = unitCodes(unit).map((codes) => `s * (${codes} - ${float(symmetricCentre(scheme))})`);
   return {
     bindings: { codes: words('read'), meta_words: words('read') },
     order: 'units',
     functions: `
 ${HALF_PAIR}
-const GROUPS = ${columns / 32}u;
+const GROUPS = ${columns / groupSize}u;
 fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
-  let at = (row * UNITS + unit) * 2u;
-  let group = row * GROUPS + unit / 2u;
+  let at = ${at};
+  let group = row * GROUPS + unit / ${groupSize / UNIT}u;
   let s = half_pair(meta_words[group / 2u])[group % 2u];
-  return array(${q.join(',\n    ')});
+  return array(${values.join(',\n    ')});
 }
 ${DOT_BY_ROW}`,
   };
 }
 
 function bilevelCode(scheme: BilevelScheme, columns: number): WeightCode {
-  const { bits, groupSize, scaleGroupSize: panel } = scheme;
-  if (bits === 3 || groupSize % UNIT !== 0 || (panel * bits) % 32 !== 0 || panel % 8 !== 0) {
+  const { groupSize, scaleGroupSize: panel } = scheme;
+  if (groupSize % UNIT !== 0 || panel % 8 !== 0) {
     throw new SpeedqError(
       'unsupported',
-      `The WebGPU kernels read 2- and 4-bit codes in groups of a multiple of 16 columns, got ${bits} bits, ` +
-        `groupSize ${groupSize}, scaleGroupSize ${panel}.`,
+      `The WebGPU kernels read codes in groups of a multiple of 16 columns and panels of a multiple of 8 rows, ` +
+        `got groupSize ${groupSize}, scaleGroupSize ${panel}.`,
     );
   }
-  const unitWords = bits / 2;
-  const rowWords = (groupSize * bits) / 32;
-  const zeroWords = (panel * bits) / 32;
-  const scaleWords = (panel * 4) / 32;
-  const metaWords = zeroWords + scaleWords + 1;
-  // One vec4 holds four rows' codes, or all that four rows share, in the smallest scheme.
-  const codesByFour = rowWords === 1;
-  const metaByFour = metaWords === 4;
+  const layout = bilevelLayout(scheme);
+  const groups = columns / groupSize;
+  const groupUnits = groupSize / UNIT;
+  // One vec4 holds four rows' codes, or all that four rows share, in the smallest schemes.
+  const byFour = groupUnits === 1 && layout.lowBits === 2;
+  const recordByFour = layout.metaWords === 4 && layout.zeroHighBits === 0;
+  const code = (index: string) => (byFour ? `codes[(${index}) / 4u][(${index}) % 4u]` : `codes[${index}]`);
   const meta = (index: string) =>
-    metaByFour ? `meta_words[block][${index}]` : `meta_words[block * ${metaWords}u + ${index}]`;
-  const wordNames = Array.from({ length: unitWords }, (_, i) => `word${i}`);
-  const loadWords = codesByFour
-    ? 'let word0 = codes[at / 4u][at % 4u];'
-    : wordNames
-        .map((name, i) => `let ${name} = codes[at * ${rowWords}u + part * ${unitWords}u + ${i}u];`)
-        .join(' ');
-  const vectorsOfUnit = unitFields(wordNames, bits);
-  // Unrolled: software adapters spend most of their time on arrays indexed by a variable.
-  const rowProduct = (row: number) => {
-    const rowWordNames = wordNames.map((_, i) =>
-      codesByFour ? `four[${row}]` : `codes[(at + ${row}u) * ${rowWords}u + part * ${unitWords}u + ${i}u]`,
+    recordByFour ? `meta_words[record][${index}]` : `meta_words[record + ${index}]`;
+
+  /** Where unit `at`, counted within the block, has its codes. */
+  const unitAt = (at: string): UnitWords => {
+    const perUnit = layout.lowBits / 2;
+    const words = Array.from({ length: perUnit }, (_, i) =>
+      code(`block * ${layout.codeWords}u + ${at} * ${perUnit}u + ${i}u`),
     );
-    return unitFields(rowWordNames, bits)
-      .map((vector, i) => `dot(${vector}, x${i})`)
-      .join(' + ');
+    if (layout.highBits === 0) return { words };
+    const high = code(`block * ${layout.codeWords}u + ${layout.lowWords}u + ${at} / 2u`);
+    return { words, high: `(${high} >> (${at} % 2u * 16u))` };
   };
+  const { metaWords } = layout;
+  const record = recordByFour
+    ? 'block'
+    : layout.zeroHighBits === 0
+      ? `block * ${metaWords}u`
+      : `block / GROUPS * ${panelMetaWords(scheme, groups)}u + block % GROUPS * ${metaWords}u`;
+  const own = unitAt('at');
+  const loaded: UnitWords = { words: own.words.map((_, i) => `word${i}`), high: own.high && 'high' };
+  const loads = [
+    ...own.words.map((word, i) => `let word${i} = ${word};`),
+    own.high && `let high = ${own.high};`,
+  ]
+    .filter(Boolean)
+    .join(' ');
+  // Unrolled: software adapters spend most of their time on arrays indexed by a variable.
+  const rowWords = (row: number): UnitWords => {
+    if (!byFour) return unitAt(`(at + ${row * groupUnits}u)`);
+    const high = layout.highBits > 0 ? `(high[${row >> 1}] >> ${(row % 2) * 16}u)` : undefined;
+    return { words: [`four[${row}]`], high };
+  };
+  const highWord = (row: number) =>
+    code(`block * ${layout.codeWords}u + ${layout.lowWords}u + lane / 2u + ${row}u`);
+  const loadFour = `let four = codes[(block * ${layout.codeWords}u + lane) / 4u];
+  ${layout.highBits > 0 ? `let high = vec2(${highWord(0)}, ${highWord(1)});` : ''}`;
+  const rowProduct = (row: number) =>
+    unitCodes(rowWords(row))
+      .map((codes, i) => `dot(${codes}, x${i})`)
+      .join(' + ');
+  const { value, product, scales, zeros } = levels(scheme, layout, groups, meta);
   return {
     bindings: {
-      codes: codesByFour ? wordVectors('read') : words('read'),
-      meta_words: metaByFour ? wordVectors('read') : words('read'),
+      codes: byFour ? wordVectors('read') : words('read'),
+      meta_words: recordByFour ? wordVectors('read') : words('read'),
     },
     order: 'rows',
     functions: `
 ${HALF_PAIR}
-const GROUPS = ${columns / groupSize}u;
-const GROUP_UNITS = ${groupSize / UNIT}u;
+const GROUPS = ${groups}u;
+const GROUP_UNITS = ${groupUnits}u;
 const PANEL = ${panel}u;
 
-/** Zero points of the four rows from \`lane\` on. */
-fn zeros4(block: u32, lane: u32) -> vec4<f32> {
-  let bit = lane * ${bits}u;
-  let word = ${meta('bit / 32u')} >> (bit % 32u);
-  return ${fields('word', bits, 0)};
+fn record_of(block: u32) -> u32 {
+  return ${record};
 }
 
+/** Scales of the four rows from \`lane\` on, and where their codes begin. */
 fn scales4(block: u32, lane: u32) -> vec4<f32> {
-  let word = ${meta(`${zeroWords}u + lane / 8u`)} >> ((lane % 8u) * 4u);
-  let level = half_pair(${meta(`${metaWords - 1}u`)});
-  return ${fields('word', 4, 0)} * level.x + level.y;
+  let record = record_of(block);
+  let word = ${meta(`${layout.zeroWords}u + lane / 8u`)} >> ((lane % 8u) * 4u);
+  let level = half_pair(${meta(`${layout.metaWords - 1}u`)});
+  return ${scales('word')};
+}
+fn zeros4(block: u32, lane: u32) -> vec4<f32> {
+  let record = record_of(block);
+  let bit = lane * ${layout.zeroLowBits}u;
+  let word = ${meta('bit / 32u')} >> (bit % 32u);
+  ${zeros('word')}
 }
 
 fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
   let lane = row % PANEL;
   let block = (row / PANEL) * GROUPS + unit / GROUP_UNITS;
-  let part = unit % GROUP_UNITS;
-  let at = block * PANEL + lane;
-  ${loadWords}
+  let at = lane * GROUP_UNITS + unit % GROUP_UNITS;
   let z = zeros4(block, lane & ~3u)[lane & 3u];
   let s = scales4(block, lane & ~3u)[lane & 3u];
-  return array(${vectorsOfUnit.map((vector) => `s * (${vector} - z)`).join(',\n    ')});
+  ${loads}
+  return array(${unitCodes(loaded).map(value).join(',\n    ')});
 }
 
-/** The zero point leaves the product: s·Σ(q - z)·x = s·(Σq·x - z·Σx). */
 fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
   let lane = row0 % PANEL;
   let block = (row0 / PANEL) * GROUPS + unit / GROUP_UNITS;
-  let part = unit % GROUP_UNITS;
   let total = dot(x0 + x1 + x2 + x3, vec4(1.0f));
-  ${codesByFour ? 'let four = codes[(block * PANEL + lane) / 4u];' : 'let at = block * PANEL + lane;'}
+  ${byFour ? loadFour : 'let at = lane * GROUP_UNITS + unit % GROUP_UNITS;'}
   let products = vec4(${[0, 1, 2, 3].map(rowProduct).join(',\n    ')});
-  return scales4(block, lane) * (products - zeros4(block, lane) * total);
+  let s = scales4(block, lane);
+  let z = zeros4(block, lane);
+  return ${product};
 }`,
+  };
+}
+
+/** What the two kinds of zero make of codes, as WGSL. */
+interface Levels {
+  /** Weight of `codes`, under scale s and zero z. */
+  readonly value: (codes: string) => string;
+  /** Products of four rows from `products` = Σq·x and `total` = Σx: the zero leaves the sum. */
+  readonly product: string;
+  /** Scales from a word of their codes and `level`, the block's two fp16 values. */
+  readonly scales: (word: string) => string;
+  /** Statements that return zeros from a word of their low bits. */
+  readonly zeros: (word: string) => string;
+}
+
+function levels(
+  { scaleGroupSize, zero }: BilevelScheme,
+  { metaWords, zeroLowBits, zeroHighBits }: BilevelLayout,
+  groups: number,
+  meta: (index: string) => string,
+): Levels {
+  if (zero === 'minimum') {
+    return {
+      value: (codes) => `s * ${codes} - z`,
+      product: 's * products - z * total',
+      scales: (word) => `vec4<f32>(${fields(word, 4, 0)}) * level.x`,
+      zeros: (word) => `return vec4<f32>(${fields(word, 4, 0)}) * half_pair(${meta(`${metaWords - 1}u`)}).y;`,
+    };
+  }
+  const low = (word: string) => fields(word, zeroLowBits, 0);
+  return {
+    value: (codes) => `s * (${codes} - z)`,
+    product: 's * (products - z * total)',
+    scales: (word) => `vec4<f32>(${fields(word, 4, 0)}) * level.x + level.y`,
+    zeros: (word) =>
+      zeroHighBits === 0
+        ? `return vec4<f32>(${low(word)});`
+        : `let high_bit = block % GROUPS * ${scaleGroupSize}u + lane;
+  let tail = record - block % GROUPS * ${metaWords}u + ${groups * metaWords}u;
+  let high = meta_words[tail + high_bit / 32u] >> (high_bit % 32u);
+  return vec4<f32>(${low(word)} | (${fields('high', 1, 0)} << vec4(2u)));`,
   };
 }
