@@ -1,3 +1,5 @@
+import { CATALOGUE } from '@speedq/runtime/catalogue';
+
 /** The packed models a person can choose. */
 export interface ModelChoice {
   readonly id: string;
@@ -7,10 +9,9 @@ export interface ModelChoice {
 }
 
 /** Served with the app, in public/models. */
-export const MODELS: readonly ModelChoice[] = [
-  { id: 'pico-2bit', label: 'pico 2-bit', address: './models/pico-2bit/' },
-  { id: 'pico-4bit', label: 'pico 4-bit', address: './models/pico-4bit/' },
-];
+export const MODELS: readonly ModelChoice[] = CATALOGUE.flatMap(({ id, label, path }) =>
+  path === undefined ? [] : [{ id, label, address: `./${path}` }],
+);
 
 /** Ids are folder names; anything else in an address is ignored. */
 export function isModelId(id: string): boolean {

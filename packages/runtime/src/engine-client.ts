@@ -16,21 +16,26 @@ import type { WireMessage } from './messages.ts';
 
 installErrorTransfer();
 
+/** A Worker, or in Node what stands for one: the port of an engine in the same process. */
+export interface EngineEndpoint extends Comlink.Endpoint {
+  terminate(): void;
+}
+
 /** The page's end of one engine worker: adds aborting by signal, and rejects everything when the worker dies. */
 export class EngineClient {
-  private readonly worker: Worker;
+  private readonly worker: EngineEndpoint;
   private readonly remote: Comlink.Remote<EngineApi>;
   /** Rejects when the worker is gone, for whatever reason. */
   readonly ended: Promise<never>;
   private die!: (reason: unknown) => void;
   private requests = 0;
 
-  constructor(worker: Worker) {
+  constructor(worker: EngineEndpoint) {
     this.worker = worker;
     this.ended = new Promise((_, reject) => (this.die = reject));
     // Someone may be waiting or nobody; nobody is no error.
     this.ended.catch(() => {});
-    worker.addEventListener('error', (event) => {
+    worker.addEventListener('error', (event: Event & { readonly message?: string }) => {
       this.die(workerDied(event.message || 'its script could not be loaded'));
     });
     this.remote = Comlink.wrap<EngineApi>(worker);
@@ -108,6 +113,8 @@ export class EngineClient {
 
   /** A worker holds a lock as long as it lives; getting hold of it means that the worker is gone. */
   private async watch(): Promise<void> {
+    // An engine in the same process, as in Node, does not die alone.
+    if (globalThis.navigator?.locks === undefined) return;
     const lock = `speedq-worker-${crypto.randomUUID()}`;
     await this.race(this.remote.hello(lock));
     navigator.locks

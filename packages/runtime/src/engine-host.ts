@@ -29,6 +29,8 @@ export interface OpenedEngine {
   readonly lost: Promise<never>;
   readonly readPicture: (image: WireImage) => Promise<Picture>;
   readonly readFrame: (image: WireImage) => Promise<Picture>;
+  /** What is to be done at the end besides destroying the engine; a worker's end does everything by itself. */
+  readonly close?: () => void;
 }
 
 /** Loads a model. What differs between a worker and Node is in there. */
@@ -43,9 +45,19 @@ export class EngineHost implements EngineApi {
   private readonly sessions = new Map<number, Conversation>();
   private readonly requests = new Map<number, AbortController>();
   private nextSession = 1;
+  private closed = false;
 
   constructor(openEngine: OpenEngine) {
     this.openEngine = openEngine;
+  }
+
+  /** Frees what it has where no worker ends with it. */
+  close(): void {
+    this.closed = true;
+    for (const controller of this.requests.values()) controller.abort();
+    this.opened?.engine.destroy();
+    this.opened?.close?.();
+    this.opened = undefined;
   }
 
   hello(lock: string): Promise<void> {
@@ -59,8 +71,10 @@ export class EngineHost implements EngineApi {
   }
 
   async open(request: OpenRequest, progress: MessagePort): Promise<EngineInfo> {
-    this.opened = await this.openEngine(request, (message) => progress.postMessage(message));
-    return this.opened.info;
+    const opened = await this.openEngine(request, (message) => progress.postMessage(message));
+    this.opened = opened;
+    if (this.closed) this.close();
+    return opened.info;
   }
 
   async createSession(

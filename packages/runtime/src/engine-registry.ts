@@ -14,12 +14,23 @@ export interface EngineLease {
 interface SharedEngine {
   readonly client: EngineClient;
   readonly opened: Promise<EngineInfo>;
+  state: 'opening' | 'open';
   readonly listeners: Set<(progress: ProgressMessage) => void>;
   latest: ProgressMessage | undefined;
   leases: number;
 }
 
 const engines = new Map<string, SharedEngine>();
+
+/** Whether a session of this page loads the model, or has it loaded, with whatever options. */
+export function engineState(url: string): 'opening' | 'open' | undefined {
+  const states = [...engines].flatMap(([key, { state }]) => (urlOf(key) === url ? [state] : []));
+  return states.includes('open') ? 'open' : states[0];
+}
+
+function urlOf(key: string): string {
+  return (JSON.parse(key) as [string])[0];
+}
 
 /** The engine for these options: the one that is open or opening, or a new one. */
 export function sharedEngine(options: OpenRequest, createClient: () => EngineClient): EngineLease {
@@ -45,13 +56,17 @@ function openEngine(options: OpenRequest, client: EngineClient): SharedEngine {
     listeners,
     latest: undefined,
     leases: 0,
+    state: 'opening',
     opened: client.open(options, (progress) => {
       engine.latest = progress;
       for (const listener of listeners) listener(progress);
     }),
   };
   // Each lease's owner awaits it; one that was aborted meanwhile does not.
-  engine.opened.catch(() => {});
+  engine.opened.then(
+    () => (engine.state = 'open'),
+    () => {},
+  );
   return engine;
 }
 

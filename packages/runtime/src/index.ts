@@ -1,15 +1,24 @@
-export { DownloadProgressEvent, LanguageModel } from './language-model.ts';
+export { LanguageModel } from './language-model.ts';
+export { CreateMonitor, DownloadProgressEvent } from './create-monitor.ts';
+export { errorCode } from './prompt-error.ts';
+export type { LanguageModelError } from './prompt-error.ts';
 export type {
+  AnswerUsage,
   Availability,
+  LanguageModelAppendOptions,
+  LanguageModelCloneOptions,
   LanguageModelCreateOptions,
+  LanguageModelExpected,
   LanguageModelOptions,
   LanguageModelPromptOptions,
   SessionInfo,
-} from './language-model.ts';
+} from './language-model-options.ts';
+export type { SamplingMode } from './sampling-mode.ts';
 export type {
   ImageValue,
   LanguageModelContent,
   LanguageModelMessage,
+  LanguageModelMessageType,
   LanguageModelPrompt,
   LanguageModelRole,
 } from './messages.ts';

@@ -2,6 +2,9 @@
 
 export type LanguageModelRole = 'system' | 'user' | 'assistant';
 
+/** The kinds of content that the Prompt API knows; 'text' and 'image' are what the models here take. */
+export type LanguageModelMessageType = 'text' | 'image' | 'audio' | 'tool-call' | 'tool-response';
+
 /** What an image part may hold: everything `createImageBitmap` takes, and the bytes of a picture file. */
 export type ImageValue = ImageBitmapSource | BufferSource;
 

@@ -5,7 +5,7 @@ import type { OpenRequest } from './protocol.ts';
 /** Which model, and what becomes of its files. */
 export interface ModelOption {
   /**
-   * Address of the packed model's folder, relative to the page; of its repository on a hub, with `revision`; or
+   * Address of the packed model's folder, relative to the page (in Node, its path too); of its repository on a hub, with `revision`; or
    * the folder's files, or a zip archive of it, that a person dropped or chose.
    */
   readonly model: string | readonly File[] | Blob;
@@ -18,15 +18,17 @@ export interface ModelOption {
   readonly storage?: 'device' | 'memory';
 }
 
-/** @throws {SpeedqError} `invalid-argument`. */
-export function modelOf({
-  model,
-  revision,
-  storage,
-}: ModelOption): Pick<OpenRequest, 'url' | 'files' | 'storage'> {
+/**
+ * @param base what addresses are relative to
+ * @throws {SpeedqError} `invalid-argument`.
+ */
+export function modelOf(
+  { model, revision, storage }: ModelOption,
+  base: string,
+): Pick<OpenRequest, 'url' | 'files' | 'storage'> {
   if (typeof model !== 'string') return { url: localName(model), files: model, storage };
   try {
-    const url = new URL(revision === undefined ? model : hubFolderUrl(model, revision), document.baseURI);
+    const url = new URL(revision === undefined ? model : hubFolderUrl(model, revision), base);
     return { url: folderUrl(url.href), storage };
   } catch (cause) {
     throw new SpeedqError(

@@ -1,35 +1,12 @@
-/** Packed models on disk, for the command line and for tests. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { MANIFEST_FILE, parseManifest, SpeedqError, verifyFile } from '@speedq/format';
-import type { ModelFiles } from './loading/model-files.ts';
+/** The same API in Node, on Dawn: needs the package `webgpu`, and `sharp` for pictures. */
+import { LanguageModel as PageLanguageModel } from './language-model.ts';
+import { nodePlatform } from './node-platform.ts';
 
+export * from './index.ts';
 export { folderStorage } from './loading/node-storage.ts';
+export { openModelFolder } from './model-folder.ts';
 
-/**
- * Files are read and verified when they are asked for.
- * @throws {SpeedqError} `not-a-model`, `invalid-manifest`.
- */
-export async function openModelFolder(folder: string): Promise<ModelFiles> {
-  const text = await readFile(join(folder, MANIFEST_FILE), 'utf8').catch((cause: unknown) => {
-    throw new SpeedqError(
-      'not-a-model',
-      `${folder} has no readable ${MANIFEST_FILE}: expected the folder of a packed model. ` +
-        'Pack one with `speedq quantize` or `speedq export --to packed`.',
-      { cause },
-    );
-  });
-  const manifest = parseManifest(text);
-  return {
-    manifest,
-    async read(name) {
-      const bytes = await readFile(join(folder, name)).catch((cause: unknown) => {
-        throw new SpeedqError('not-a-model', `${folder} lacks ${name}, which its manifest lists.`, { cause });
-      });
-      // A copy of its own: small files come as views into Node's shared pool.
-      const data = new Uint8Array(bytes);
-      await verifyFile(manifest, name, data);
-      return data;
-    },
-  };
+/** `model` may be a packed model's folder on disk; pictures are bytes of a picture file or a Blob. */
+export class LanguageModel extends PageLanguageModel {
+  protected static override readonly platform = nodePlatform;
 }

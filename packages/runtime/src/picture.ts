@@ -13,7 +13,10 @@ type PictureOptions = Pick<PackedManifest, 'tiling' | 'normalization'>;
  * made anew when they are asked for, which is when the encoder runs.
  * @throws {SpeedqError} `invalid-image`.
  */
-async function toPicture(image: RgbImage, { tiling, normalization }: PictureOptions): Promise<Picture> {
+export async function toPicture(
+  image: RgbImage,
+  { tiling, normalization }: PictureOptions,
+): Promise<Picture> {
   const { count, data } = cutTiles(image, tiling);
   return {
     tiles: count,

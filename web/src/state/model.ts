@@ -30,7 +30,12 @@ export interface ModelState {
   readonly loading: ModelStatus;
 }
 
-type SessionOptions = Omit<LanguageModelCreateOptions, 'model' | 'createWorker' | 'monitor'>;
+type SessionOptions = Omit<
+  LanguageModelCreateOptions,
+  'model' | 'expectedInputs' | 'createWorker' | 'monitor'
+>;
+
+const PICTURES: LanguageModelCreateOptions['expectedInputs'] = [{ type: 'image' }];
 
 /** The model in use: whether it is here, how its loading goes, and sessions with it. */
 export class ModelStore extends Store<ModelState> {
@@ -67,6 +72,7 @@ export class ModelStore extends Store<ModelState> {
     try {
       const base = await LanguageModel.create({
         model: this.state.choice.address,
+        expectedInputs: PICTURES,
         createWorker: this.createWorker,
         signal: opening.signal,
         monitor: (monitor) =>
@@ -102,6 +108,7 @@ export class ModelStore extends Store<ModelState> {
       contextOverflow: 'drop-oldest',
       ...options,
       model: this.state.choice.address,
+      expectedInputs: PICTURES,
       createWorker: this.createWorker,
     });
   }
@@ -135,6 +142,8 @@ export class ModelStore extends Store<ModelState> {
   private progress(event: Event, rate: DownloadRate): void {
     if (!(event instanceof DownloadProgressEvent)) return;
     const { loaded: fraction, totalBytes: bytes, source, adapter } = event;
+    // The first one, before anything is known.
+    if (source === undefined || adapter === undefined) return;
     rate.add(performance.now(), fraction * bytes);
     const { bytesPerSecond } = rate;
     const secondsLeft = rate.secondsLeft(bytes);

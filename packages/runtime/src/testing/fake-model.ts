@@ -104,7 +104,7 @@ export const fakeCodec: ChatCodec = {
   encode(messages: readonly ChatMessage[], awaitAnswer: boolean): EncodedPrompt {
     const ids: number[] = [];
     const images: PlacedPicture[] = [];
-    for (const { role, parts } of messages) {
+    for (const [index, { role, parts, prefix }] of messages.entries()) {
       ids.push(1, role === 'assistant' ? 5 : 4);
       for (const part of parts) {
         if (part.type === 'text') {
@@ -116,6 +116,9 @@ export const fakeCodec: ChatCodec = {
           images.push({ picture, start: ids.length, length });
           for (let i = 0; i < length; i++) ids.push(IMAGE_TOKEN);
         }
+      }
+      if (awaitAnswer && prefix && index === messages.length - 1) {
+        return { ids: Uint32Array.from(ids), images };
       }
       ids.push(STOP);
     }

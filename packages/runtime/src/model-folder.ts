@@ -1,0 +1,33 @@
+/** Packed models from a folder on disk, for the command line and for tests. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MANIFEST_FILE, parseManifest, SpeedqError, verifyFile } from '@speedq/format';
+import type { ModelFiles } from './loading/model-files.ts';
+
+/**
+ * Files are read and verified when they are asked for.
+ * @throws {SpeedqError} `not-a-model`, `invalid-manifest`.
+ */
+export async function openModelFolder(folder: string): Promise<ModelFiles> {
+  const text = await readFile(join(folder, MANIFEST_FILE), 'utf8').catch((cause: unknown) => {
+    throw new SpeedqError(
+      'not-a-model',
+      `${folder} has no readable ${MANIFEST_FILE}: expected the folder of a packed model. ` +
+        'Pack one with `speedq quantize` or `speedq export --to packed`.',
+      { cause },
+    );
+  });
+  const manifest = parseManifest(text);
+  return {
+    manifest,
+    async read(name) {
+      const bytes = await readFile(join(folder, name)).catch((cause: unknown) => {
+        throw new SpeedqError('not-a-model', `${folder} lacks ${name}, which its manifest lists.`, { cause });
+      });
+      // A copy of its own: small files come as views into Node's shared pool.
+      const data = new Uint8Array(bytes);
+      await verifyFile(manifest, name, data);
+      return data;
+    },
+  };
+}

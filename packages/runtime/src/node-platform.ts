@@ -1,0 +1,115 @@
+import { MANIFEST_FILE } from '@speedq/format';
+import type { MemoryBudget } from '@speedq/kernels';
+import { requestNodeDevice } from '@speedq/kernels/node';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { deviceLost } from './engine.ts';
+import type { OpenedEngine } from './engine-host.ts';
+import { inProcessEngine } from './in-process.ts';
+import type { WireImage } from './messages.ts';
+import { localSource } from './loading/local-source.ts';
+import { openModelFiles } from './loading/model-files.ts';
+import type { LoadProgress, ModelFiles } from './loading/model-files.ts';
+import type { ModelSource } from './loading/source.ts';
+import { loadedFiles } from './loading/wanted-files.ts';
+import { openModelFolder } from './model-folder.ts';
+import { modelOf } from './model-option.ts';
+import { openEngine } from './open-engine.ts';
+import { cachePictures } from './picture-cache.ts';
+import { frameOptions, toPicture } from './picture.ts';
+import type { LanguageModelPlatform } from './platform.ts';
+import type { OpenRequest, ProgressMessage } from './protocol.ts';
+
+/** Node: the engine in this process on Dawn (the package `webgpu`), models from folders or by address. */
+export const nodePlatform: LanguageModelPlatform = {
+  startEngine: () => inProcessEngine(open),
+  modelOf(option) {
+    const { model, revision } = option;
+    const isPath = typeof model === 'string' && revision === undefined && !/^https?:/.test(model);
+    if (!isPath) return modelOf(option, 'file:///');
+    return { url: pathToFileURL(model.startsWith('file:') ? fileURLToPath(model) : resolve(model)).href };
+  },
+  async availability({ url, files }) {
+    try {
+      (await requestNodeDevice()).device.destroy();
+    } catch {
+      return 'unavailable';
+    }
+    if (files) return 'available';
+    if (!isFolder(url)) return 'downloadable';
+    return existsSync(join(fileURLToPath(url), MANIFEST_FILE)) ? 'available' : 'unavailable';
+  },
+};
+
+async function open(
+  { url, files: local, contextWindow, maxMemoryBytes }: OpenRequest,
+  onProgress: (progress: ProgressMessage) => void,
+): Promise<OpenedEngine> {
+  const { device, info, isSoftware } = await requestNodeDevice();
+  const adapter = { name: info.description || info.device || 'unnamed adapter', isSoftware };
+  let memoryBudget: MemoryBudget | undefined;
+  const report = (loaded: LoadProgress): void => onProgress({ ...loaded, adapter, memoryBudget });
+  const files = isFolder(url)
+    ? withProgress(await openModelFolder(fileURLToPath(url)), report)
+    : await fetched(local ? await localSource(local) : url, report);
+  const lost = deviceLost(device);
+  lost.catch(() => {});
+  const engine = await Promise.race([
+    openEngine(device, files, {
+      contextWindow,
+      maxMemoryBytes,
+      onBudget: (budget) => (memoryBudget = budget),
+    }),
+    lost,
+  ]);
+  const { manifest } = files;
+  const frame = frameOptions(manifest);
+  const read = async (image: WireImage, options: Parameters<typeof toPicture>[1]) => {
+    // sharp is needed for pictures alone.
+    const { decodeImage } = await import('@speedq/processor/node');
+    return await toPicture(await decodeImage(image as Blob), options);
+  };
+  return {
+    engine,
+    info: {
+      model: manifest.name,
+      adapter,
+      contextWindow: engine.contextWindow,
+      memoryBytes: engine.memoryBytes,
+      memoryBudget: memoryBudget!,
+      keptOffline: isFolder(url),
+    },
+    lost,
+    readPicture: cachePictures((image) => read(image, manifest)),
+    readFrame: (image) => read(image, frame),
+    close: () => device.destroy(),
+  };
+}
+
+async function fetched(
+  from: string | ModelSource,
+  onProgress: (progress: LoadProgress) => void,
+): Promise<ModelFiles> {
+  const files = await openModelFiles(from, { onProgress });
+  files.expect(loadedFiles(files.manifest).map(({ name }) => name));
+  return files;
+}
+
+function withProgress(files: ModelFiles, onProgress: (progress: LoadProgress) => void): ModelFiles {
+  const total = loadedFiles(files.manifest).reduce((sum, { bytes }) => sum + bytes, 0);
+  let loaded = 0;
+  return {
+    manifest: files.manifest,
+    async read(name, signal) {
+      const data = await files.read(name, signal);
+      loaded = Math.min(total, loaded + data.byteLength);
+      onProgress({ loaded, total, source: 'storage' });
+      return data;
+    },
+  };
+}
+
+function isFolder(url: string): boolean {
+  return url.startsWith('file:');
+}
