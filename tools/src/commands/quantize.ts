@@ -13,7 +13,8 @@ import type { StageNumber } from '../quantize/job.ts';
 import { runWorker } from '../quantize/run-worker.ts';
 import { openWorkFolder, workFolder } from '../quantize/work-folder.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
-import { asReference } from '../recipes/recipes.ts';
+import { METHODS } from '../quantize/methods/names.ts';
+import { asReference, languageOnly } from '../recipes/recipes.ts';
 
 export const quantize = defineCommand({
   args: { model: { description: 'folder of a float model' } },
@@ -23,9 +24,15 @@ export const quantize = defineCommand({
     out: { type: 'string', hint: 'DIR', required: true, description: 'packed folder to create' },
     method: {
       type: 'string',
-      choices: ['speedq', 'rtn'],
+      choices: METHODS,
       default: 'speedq',
-      description: 'staged training, or rounding to nearest',
+      description: 'how weights are rounded (below)',
+    },
+    scope: {
+      type: 'string',
+      choices: ['model', 'language'],
+      default: 'model',
+      description: 'what is quantized: all the recipe says, or the language model alone',
     },
     stages: { type: 'string', hint: '1,2,3', default: '1,2,3', description: 'which stages train' },
     reference: { type: 'boolean', description: 'the arithmetic and order of the reference implementation' },
@@ -35,18 +42,23 @@ export const quantize = defineCommand({
     force: { type: 'boolean', description: 'replace an earlier output, discard an unfinished run' },
   },
   details:
-    'Stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the quantized\n' +
-    'language model with the original as teacher. An interrupted run is resumed by the same command.',
+    'speedq: stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the quantized\n' +
+    'language model with the original as teacher. rtn: rounding to nearest, without data. clip: searched clipping\n' +
+    'ranges. gptq: error feedback. An interrupted run is resumed by the same command.',
   async run({ args, options, output, progress, signal }) {
     const { force, seed, method } = options;
     const out = resolve(options.out);
     const named = await loadRecipe(options.recipe);
-    const recipe = options.reference ? asReference(named) : named;
+    const scoped = options.scope === 'language' ? languageOnly(named) : named;
+    const recipe = options.reference ? asReference(scoped) : scoped;
     const stages = parseStages(options.stages);
     const replacing = { marker: MANIFEST_FILE, force };
     await checkReplaceable(out, replacing);
     const begin = performance.now();
 
+    if (options.reference && method !== 'speedq') {
+      throw new SpeedqError('invalid-argument', `--reference is a way of --method speedq, not of ${method}.`);
+    }
     if (method === 'rtn') {
       return withModelFolder(args.model, async (opened) => {
         const folder = requireFloat(opened);
@@ -72,7 +84,7 @@ export const quantize = defineCommand({
     const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
     const work = workFolder(out);
     const fingerprint = {
-      ...{ model, recipe, stages, seed },
+      ...{ model, recipe, method, stages, seed },
       data: await hashFiles(files),
       version: STAGES_VERSION,
     };
@@ -87,7 +99,7 @@ export const quantize = defineCommand({
       const { checkpointSteps } = options;
       const { folder, summary, bytes } = await runWorker(
         {
-          ...{ out, work, recipe, stages, seed, threads, checkpointSteps },
+          ...{ out, work, recipe, method, stages, seed, threads, checkpointSteps },
           model: resolve(args.model),
           data: resolve(options.data),
         },

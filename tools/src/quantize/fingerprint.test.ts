@@ -4,7 +4,16 @@ import type { Fingerprint } from './fingerprint.ts';
 import { differences, requireSame } from './fingerprint.ts';
 
 const RUN: Fingerprint = {
-  ...{ model: 'aa', data: 'bb', recipe: RECIPES.quick, stages: [1, 2, 3], seed: 0, threads: 2, version: 1 },
+  ...{
+    model: 'aa',
+    data: 'bb',
+    method: 'speedq',
+    recipe: RECIPES.quick,
+    stages: [1, 2, 3],
+    seed: 0,
+    threads: 2,
+    version: 1,
+  },
 };
 
 test('the same run differs in nothing, whatever the order of its keys', () => {

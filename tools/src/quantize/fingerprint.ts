@@ -12,6 +12,7 @@ export interface Fingerprint {
   readonly model: string;
   readonly data: string;
   readonly recipe: Recipe;
+  readonly method: string;
   readonly stages: readonly StageNumber[];
   readonly seed: number;
   readonly threads: number;
@@ -20,7 +21,7 @@ export interface Fingerprint {
 }
 
 /** Raise when a change of the stages changes their results. */
-export const STAGES_VERSION = 1;
+export const STAGES_VERSION = 2;
 
 /** SHA-256 of a model's configuration, weights and side files. */
 export function hashModel(folder: ModelFolder): Promise<string> {

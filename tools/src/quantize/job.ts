@@ -1,4 +1,5 @@
 import type { Recipe } from '../recipes/schema.ts';
+import type { TrainedMethod } from './methods/names.ts';
 
 /** The trained stages: vision encoder, projector, language model. */
 export type StageNumber = 1 | 2 | 3;
@@ -14,6 +15,7 @@ export interface QuantizeJob {
   /** Where checkpoints live until the result is complete. */
   readonly work: string;
   readonly recipe: Recipe;
+  readonly method: TrainedMethod;
   readonly stages: readonly StageNumber[];
   readonly seed: number;
   /** Threads of onnxruntime: part of the arithmetic, because it decides how products are split. */
@@ -24,10 +26,16 @@ export interface QuantizeJob {
   readonly stop: SharedArrayBuffer;
 }
 
+/** Squared error of a block's output, as a share of the original's square: rounded to nearest, and as quantized. */
+export interface BlockErrors {
+  readonly block: string;
+  readonly nearest: number;
+  readonly trained: number;
+}
+
 /** Figures of a run, for the result line and checkpoint/quantization.json. No durations: runs must compare equal. */
 export interface QuantizeSummary {
-  /** Per encoder block: mean squared error of its output, rounded to nearest and trained. */
-  readonly blocks: readonly { readonly nearest: number; readonly trained: number }[];
+  readonly blocks: readonly BlockErrors[];
   readonly gamma?: number;
   /** Losses of the last update of each stage that ran. */
   readonly losses: Readonly<Record<string, number>>;

@@ -17,6 +17,7 @@ import type { Prepared } from './data/samples.ts';
 import { findSources } from './data/sources.ts';
 import type { QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
+import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
 import { stopIfAsked } from './reporter.ts';
 import type { Reporter } from './reporter.ts';
@@ -46,6 +47,10 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
     await guardData(checkpoints, prepared);
 
     if (once) student.quantizeTables();
+    if (job.method !== 'speedq') {
+      const blocks = await quantizeByBlocks(context, BLOCK_METHODS[job.method]);
+      return writeResult(folder, job, student, summaryOf(prepared, { blocks, losses: {} }), reporter);
+    }
     let blocks: QuantizeSummary['blocks'] = [];
     if (job.stages.includes(1)) blocks = await roundVisionEncoder(context);
     else student.roundToNearest('vision');
@@ -65,13 +70,15 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
       gamma = trained.gamma;
     }
     if (!once) student.quantizeTables();
-    const summary: QuantizeSummary = {
-      ...{ blocks, gamma, losses },
-      conversations: prepared.samples.length,
-      pictures: prepared.pictures.pictures.length,
-    };
-    return writeResult(folder, job, student, summary, reporter);
+    return writeResult(folder, job, student, summaryOf(prepared, { blocks, gamma, losses }), reporter);
   });
+}
+
+function summaryOf(
+  { samples, pictures }: Prepared,
+  found: Pick<QuantizeSummary, 'blocks' | 'gamma' | 'losses'>,
+): QuantizeSummary {
+  return { ...found, conversations: samples.length, pictures: pictures.pictures.length };
 }
 
 async function prepareData(
@@ -79,7 +86,8 @@ async function prepareData(
   job: QuantizeJob,
   reporter: Reporter,
 ): Promise<Prepared> {
-  const { recipe, stages, seed } = job;
+  const { recipe, seed, method } = job;
+  const stages = method === 'speedq' ? job.stages : [];
   const { stage1, stage2, stage3 } = recipe;
   const metadata = await resolveMetadata(folder);
   const tokenizer = await readTokenizer(folder);
@@ -96,13 +104,15 @@ async function prepareData(
     tokensPerTile: config.tokensPerTile,
     systemPrompt: metadata.prompt.systemPrompt,
   };
+  const byBlocks = method !== 'speedq';
   const answersTrain = stages.includes(2) && stage2.objective === 'cross-entropy';
   const wanted = Math.max(
     stages.includes(3) ? stage3.steps * stage3.batchSize : 0,
     answersTrain ? stage2.steps * stage2.batchSize : 0,
+    byBlocks ? recipe.calibration.conversations : 0,
   );
   const wantedPictures = Math.max(
-    stages.includes(1) ? stage1.calibrationImages : 0,
+    stages.includes(1) || byBlocks ? stage1.calibrationImages : 0,
     stages.includes(2) ? Math.min(stage2.steps * stage2.batchSize, stage1.calibrationImages) : 0,
   );
   const { sources, ignored } = await findSources(job.data);
@@ -124,9 +134,12 @@ async function prepareData(
     pictures: pictures.pictures.length,
     problems: problems.counts,
   });
-  const needsPictures = stages.includes(1);
-  if (needsPictures && pictures.pictures.length === 0) {
-    throw new SpeedqError('invalid-data', `${job.data} has no pictures; stage 1 calibrates on them.`);
+  const encoderTrains = stages.includes(1) || (byBlocks && recipe.schemes.vision !== 'float');
+  if (encoderTrains && pictures.pictures.length === 0) {
+    throw new SpeedqError(
+      'invalid-data',
+      `${job.data} has no pictures; the vision encoder is calibrated on them. Give some, or pass --scope language.`,
+    );
   }
   return prepared;
 }

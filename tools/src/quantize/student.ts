@@ -20,6 +20,8 @@ import type { RecipeFixes } from '../recipes/schema.ts';
 export class Student {
   /** What a forward pass multiplies with: dequantized where settled, latent where still trained. */
   readonly parameters: Map<string, Float32Array>;
+  /** Float weights that settled codes are the rounding of, where training goes on from them. */
+  readonly latents = new Map<string, Float32Array>();
   private readonly packed = new Map<string, PackedTensor>();
   private readonly specs: ReadonlyMap<string, ParameterSpec>;
 

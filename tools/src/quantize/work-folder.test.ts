@@ -8,6 +8,7 @@ import { openWorkFolder, workFolder } from './work-folder.ts';
 const RUN = {
   model: 'aa',
   data: 'bb',
+  method: 'speedq',
   recipe: RECIPES.quick,
   stages: [1, 2, 3] as const,
   seed: 0,

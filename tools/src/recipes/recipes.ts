@@ -62,6 +62,8 @@ const twoBit: Recipe = {
     labelSmoothing: 0,
     clipSearchTokens: 512,
   },
+  calibration: { conversations: 256 },
+  gptq: { damping: 0.01, actOrder: false, refreshScales: true, clipSearch: true },
   fixes: ALL_FIXES,
 };
 
@@ -105,11 +107,17 @@ const quick: Recipe = {
   stage1: { ...twoBit.stage1, iterations: 20, batchSize: 4, calibrationImages: 16 },
   stage2: { ...twoBit.stage2, steps: 10, batchSize: 4 },
   stage3: { ...twoBit.stage3, steps: 20, batchSize: 4, gammaBatches: 2, clipSearchTokens: 256 },
+  calibration: { conversations: 16 },
 };
 
 export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(
   [twoBit, twoBitG128, fourBit, fourBitQq16, mixed, quick].map((recipe) => [recipe.name, recipe]),
 );
+
+/** The same recipe for the language model, its tables included; encoder and projector stay float. */
+export function languageOnly(recipe: Recipe): Recipe {
+  return { ...recipe, schemes: { ...recipe.schemes, vision: 'float', projector: 'float' } };
+}
 
 /** The same recipe with the reference implementation's flaws, its cross-entropy projector stage and its cross-entropy beside the teacher. */
 export function asReference(recipe: Recipe): Recipe {

@@ -104,6 +104,24 @@ const stage3 = v.strictObject({
   clipSearchTokens: count,
 });
 
+/** What the methods that go block by block calibrate on, beside the pictures of stage 1. */
+const calibration = v.strictObject({
+  /** Conversations that go through the language model. */
+  conversations: atLeastOne,
+});
+
+/** GPTQ (arXiv 2210.17323) with bilevel scales. */
+const gptq = v.strictObject({
+  /** Added to the diagonal of XᵀX, as a share of its mean. */
+  damping: positive,
+  /** Columns in the order of falling activation energy; scales are then chosen beforehand. */
+  actOrder: v.boolean(),
+  /** Choose a group's scales when its turn comes, from the weights corrected so far. */
+  refreshScales: v.boolean(),
+  /** Search clipping ranges for the scales. */
+  clipSearch: v.boolean(),
+});
+
 /** Each flaw of the reference implementation that is mended by default; false brings the flaw back. */
 const fixes = v.strictObject({
   /** Distil the logits that predict answer tokens, the first one included. */
@@ -128,6 +146,8 @@ export const recipeSchema = v.strictObject({
   stage1,
   stage2,
   stage3,
+  calibration,
+  gptq,
   fixes,
 });
 

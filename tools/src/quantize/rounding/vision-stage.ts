@@ -64,7 +64,11 @@ export async function roundVisionEncoder(context: StageContext): Promise<BlockEr
             await runBlock(blocks, withCodes(student.parameters, tensors), layer, quantizedInput),
             target,
           );
-        const found = { nearest: await errorOf(nearest), trained: await errorOf(trained) };
+        const found = {
+          block: `vision block ${layer}`,
+          nearest: await errorOf(nearest),
+          trained: await errorOf(trained),
+        };
         // Too few iterations leave weights halfway between codes; then nearest is the better choice.
         const chosen = found.trained <= found.nearest ? trained : nearest;
         for (const [weight, tensor] of chosen) student.setBilevel(weight, tensor);

@@ -1,0 +1,87 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runCommandLine } from '../../tools/src/cli.ts';
+import { openModelFolder } from '../../tools/src/model-folder.ts';
+import { tinyRecipe, writeTinyData, writeTinyModel } from './tiny-model.ts';
+
+let folder: string;
+const at = (...parts: string[]) => join(folder, ...parts);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'speedq-methods-'));
+  await writeTinyModel(at('model'));
+  await writeTinyData(at('data'), 24);
+  await writeFile(at('tiny.json'), JSON.stringify(tinyRecipe));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]) {
+  const lines: string[] = [];
+  const errors: string[] = [];
+  const code = await runCommandLine([...args, '--json'], {
+    stdout: (text) => void lines.push(...text.trim().split('\n')),
+    stderr: (text) => void errors.push(text),
+    interactive: false,
+    colour: false,
+  });
+  const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { code, events, stderr: errors.join('') };
+}
+
+const quantize = (method: string, out: string, ...more: string[]) =>
+  run(
+    ...['quantize', at('model'), '--recipe', at('tiny.json'), '--data', at('data'), '--out', at(out)],
+    ...['--method', method, '--threads', '1', ...more],
+  );
+
+async function values(path: string, pattern: RegExp): Promise<Map<string, Float32Array>> {
+  const opened = await openModelFolder(path);
+  const read = new Map<string, Float32Array>();
+  for (const { name } of opened.tensors.parameters) {
+    if (pattern.test(name)) read.set(name, await opened.tensors.read(name));
+  }
+  await opened.close();
+  return read;
+}
+
+const LINEAR = /(proj|projection_layer|fc\d)\.weight$/;
+
+test.each(['clip', 'gptq'])(
+  '%s brings every block nearer to the float one than rounding to nearest, and verifies',
+  async (method) => {
+    const { code, events, stderr } = await quantize(method, method);
+    expect(code, stderr).toBe(0);
+    const blocks = events.filter(({ event }) => event === 'block');
+    expect(blocks.map(({ block }) => block)).toEqual(
+      ['vision', 'language'].flatMap((kind) => [0, 1].map((layer) => `${kind} block ${layer}`)),
+    );
+    for (const { block, nearest, trained } of blocks) {
+      expect(trained as number, block as string).toBeLessThan(nearest as number);
+    }
+    expect(events.at(-1)).toMatchObject({ event: 'result', method });
+    expect((await run('verify', at(method))).code).toBe(0);
+  },
+  120_000,
+);
+
+test('scope language leaves encoder and projector float', async () => {
+  const { code, stderr } = await quantize('gptq', 'language', '--scope', 'language');
+  expect(code, stderr).toBe(0);
+  const original = await values(at('model'), LINEAR);
+  for (const [name, packed] of await values(at('language'), LINEAR)) {
+    const float = original.get(name)!;
+    const distance = packed.reduce((sum, value, i) => sum + Math.abs(value - float[i]), 0);
+    const size = float.reduce((sum, value) => sum + Math.abs(value), 0);
+    // fp16 keeps eleven bits.
+    if (name.startsWith('language_model')) expect(distance / size, name).toBeGreaterThan(0.05);
+    else expect(distance / size, name).toBeLessThan(1e-3);
+  }
+}, 120_000);
+
+test('--reference belongs to speedq', async () => {
+  const { code, events } = await quantize('gptq', 'none', '--reference');
+  expect(code).toBe(2);
+  expect(events.at(-1)).toMatchObject({ code: 'invalid-argument' });
+});

@@ -1,0 +1,21 @@
+import { quantizeBlocks } from '../blocks/quantize-blocks.ts';
+import type { BlockMethod } from '../blocks/block-task.ts';
+import type { StageContext } from '../context.ts';
+import type { BlockErrors } from '../job.ts';
+import type { BlockMethodName } from './names.ts';
+import { clipMethod, gptqMethod } from './weight-methods.ts';
+
+export const BLOCK_METHODS: Readonly<Record<BlockMethodName, BlockMethod>> = {
+  clip: clipMethod,
+  gptq: gptqMethod,
+};
+
+/** Quantizes whatever the recipe quantizes: encoder, projector, language model. */
+export async function quantizeByBlocks(context: StageContext, method: BlockMethod): Promise<BlockErrors[]> {
+  const { stage1, calibration } = context.recipe;
+  return [
+    ...(await quantizeBlocks(context, 'vision', method, stage1.calibrationImages)),
+    ...(await quantizeBlocks(context, 'projector', method, stage1.calibrationImages)),
+    ...(await quantizeBlocks(context, 'language', method, calibration.conversations)),
+  ];
+}
