@@ -48,7 +48,7 @@ async function values(path: string, pattern: RegExp): Promise<Map<string, Float3
 
 const LINEAR = /(proj|projection_layer|fc\d)\.weight$/;
 
-test.each(['clip', 'gptq'])(
+test.each(['clip', 'gptq', 'adaround', 'blockwise'])(
   '%s brings every block nearer to the float one than rounding to nearest, and verifies',
   async (method) => {
     const { code, events, stderr } = await quantize(method, method);

@@ -44,6 +44,7 @@ export {
   quantizeBilevelTensor,
 } from './bilevel.ts';
 export type { BilevelOptions, BilevelParameters, BilevelTensor, GroupRange } from './bilevel.ts';
+export { encodeScales } from './encode-scales.ts';
 export { dequantizeSymmetric, quantizeSymmetric } from './symmetric.ts';
 export type { SymmetricOptions, SymmetricTensor } from './symmetric.ts';
 export { accumulateGram, searchClipRange } from './clip-search.ts';

@@ -6,6 +6,7 @@ export { Session, type Feed, type OrtModule, type SessionOptions } from './sessi
 export { OnnxModel, parameterFeeds, parameterInputs, placeFeatures, type Parameters } from './inference.ts';
 export { MASKED, rotaryTable } from './rotary.ts';
 export { crossEntropy, distillation, logSoftmax } from './losses.ts';
+export { learnedQuantize } from './learned-quantize.ts';
 export { fakeQuantize, type FakeQuantizeOptions } from './fake-quantize.ts';
 export { ADAMW_DEFAULTS, adamwStep, type AdamWSettings } from './adamw.ts';
 export { createQatStep } from './qat/create-step.ts';

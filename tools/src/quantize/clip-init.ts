@@ -12,7 +12,7 @@ import type { VisionFeatures } from './features.ts';
 import { GramMatrices } from './gram.ts';
 import { RecordingOps } from './recording-ops.ts';
 import { stopIfAsked } from './reporter.ts';
-import { tileTokens } from './rounding/vision-blocks.ts';
+import { tileTokens } from './blocks/block.ts';
 
 /**
  * Clipping initialisation: per group of each linear that stage 3 quantizes, the range that loses least on what

@@ -4,7 +4,7 @@ import { createRandom } from '../data/random.ts';
 import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
 import { FeatureStore } from './feature-store.ts';
-import { tileTokens } from './rounding/vision-blocks.ts';
+import { tileTokens } from './blocks/block.ts';
 
 /** Features of a batch's pictures, pre-projector, tile after tile. */
 export interface VisionFeatures {

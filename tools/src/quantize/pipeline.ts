@@ -21,7 +21,8 @@ import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
 import { stopIfAsked } from './reporter.ts';
 import type { Reporter } from './reporter.ts';
-import { roundVisionEncoder } from './rounding/vision-stage.ts';
+import { quantizeBlocks } from './blocks/quantize-blocks.ts';
+import { adaroundMethod } from './methods/adaround.ts';
 import { Student } from './student.ts';
 
 export interface PipelineResult {
@@ -52,8 +53,9 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
       return writeResult(folder, job, student, summaryOf(prepared, { blocks, losses: {} }), reporter);
     }
     let blocks: QuantizeSummary['blocks'] = [];
-    if (job.stages.includes(1)) blocks = await roundVisionEncoder(context);
-    else student.roundToNearest('vision');
+    if (job.stages.includes(1)) {
+      blocks = await quantizeBlocks(context, 'vision', adaroundMethod, recipe.stage1.calibrationImages);
+    } else student.roundToNearest('vision');
     const losses: Record<string, number> = {};
     const keep = (stage: string, found: Readonly<Record<string, number>>) => {
       for (const [name, value] of Object.entries(found)) losses[`${stage}.${name}`] = value;

@@ -3,7 +3,7 @@ import type { InternVLConfig } from '@speedq/model';
 import { Graph, OnnxOps, Session, differentiate, parameterInputs, primitives as op } from '@speedq/onnx';
 import type { Feed, Parameters } from '@speedq/onnx';
 import { ort } from './context.ts';
-import { tileTokens } from './rounding/vision-blocks.ts';
+import { tileTokens } from './blocks/block.ts';
 
 const TEACHER = 'teacher.';
 

@@ -64,6 +64,14 @@ const twoBit: Recipe = {
   },
   calibration: { conversations: 256 },
   gptq: { damping: 0.01, actOrder: false, refreshScales: true, clipSearch: true },
+  blockwise: {
+    iterations: 300,
+    batchSize: 8,
+    learningRate: 0.01,
+    scaleLearningRate: 0.003,
+    zeroLearningRate: 0.01,
+    floatInputShare: 0.5,
+  },
   fixes: ALL_FIXES,
 };
 
@@ -108,6 +116,7 @@ const quick: Recipe = {
   stage2: { ...twoBit.stage2, steps: 10, batchSize: 4 },
   stage3: { ...twoBit.stage3, steps: 20, batchSize: 4, gammaBatches: 2, clipSearchTokens: 256 },
   calibration: { conversations: 16 },
+  blockwise: { ...twoBit.blockwise, iterations: 20, batchSize: 4 },
 };
 
 export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(

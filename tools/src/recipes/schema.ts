@@ -122,6 +122,20 @@ const gptq = v.strictObject({
   clipSearch: v.boolean(),
 });
 
+/** Weights, scales and zero points of a block learned together. */
+const blockwise = v.strictObject({
+  /** Updates per block. */
+  iterations: count,
+  /** Tiles or conversations per update. */
+  batchSize: atLeastOne,
+  /** Of weights and of scales, in units of the mean scale; of zero points, in codes. They fall as a cosine. */
+  learningRate: positive,
+  scaleLearningRate: positive,
+  zeroLearningRate: positive,
+  /** Share of a block's input elements that come from the float model rather than the quantized prefix. */
+  floatInputShare: fraction,
+});
+
 /** Each flaw of the reference implementation that is mended by default; false brings the flaw back. */
 const fixes = v.strictObject({
   /** Distil the logits that predict answer tokens, the first one included. */
@@ -148,6 +162,7 @@ export const recipeSchema = v.strictObject({
   stage3,
   calibration,
   gptq,
+  blockwise,
   fixes,
 });
 

@@ -1,6 +1,7 @@
 import { dequantizeBilevel, quantizeBilevelTensor } from '@speedq/format';
 import type { BilevelScheme, BilevelTensor } from '@speedq/format';
 import type { Parameters } from '@speedq/onnx';
+import type { Recipe } from '../../recipes/schema.ts';
 import type { StageContext } from '../context.ts';
 import type { ActivationStore } from './activation-store.ts';
 import type { Block } from './block.ts';
@@ -42,7 +43,7 @@ export interface BlockMethod {
   /** Shown beside the block's name. */
   readonly label: string;
   /** Items of progress that a block takes. */
-  readonly steps: number;
+  steps(recipe: Recipe): number;
   run(task: BlockTask): Promise<BlockOutcome>;
 }
 
@@ -83,9 +84,4 @@ export async function outputError(
     }
   }
   return square === 0 ? error : error / square;
-}
-
-/** The items of a store, one after the other. */
-export function* itemsOf(store: ActivationStore): Generator<Float32Array> {
-  for (let index = 0; index < store.items; index++) yield store.read(index);
 }

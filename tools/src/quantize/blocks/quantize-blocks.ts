@@ -52,7 +52,7 @@ export async function quantizeBlocks(
         restoreBlock(student, weights, finished);
         errors.push(JSON.parse(finished.metadata.errors) as BlockErrors);
       } else if (weights.size > 0) {
-        reporter.start(`${method.label}, ${label} of ${blocks.length}`, method.steps);
+        reporter.start(`${method.label}, ${label} of ${blocks.length}`, method.steps(context.recipe));
         const task: BlockTask = {
           ...{ block, name, context, runner, weights, parameters: student.parameters },
           ...{ quantizedInput, floatInput, target },

@@ -3,11 +3,15 @@ import type { BlockMethod } from '../blocks/block-task.ts';
 import type { StageContext } from '../context.ts';
 import type { BlockErrors } from '../job.ts';
 import type { BlockMethodName } from './names.ts';
+import { adaroundMethod } from './adaround.ts';
+import { blockwiseMethod } from './blockwise.ts';
 import { clipMethod, gptqMethod } from './weight-methods.ts';
 
 export const BLOCK_METHODS: Readonly<Record<BlockMethodName, BlockMethod>> = {
   clip: clipMethod,
   gptq: gptqMethod,
+  adaround: adaroundMethod,
+  blockwise: blockwiseMethod,
 };
 
 /** Quantizes whatever the recipe quantizes: encoder, projector, language model. */

@@ -36,12 +36,14 @@ const clipWeight: QuantizeWeight = (weight, { scheme, rows, columns }, { matrix 
 };
 
 export const clipMethod: BlockMethod = {
-  ...{ label: 'clip', steps: 7 },
+  label: 'clip',
+  steps: () => 7,
   run: (task) => eachWeight(task, clipWeight),
 };
 
 export const gptqMethod: BlockMethod = {
-  ...{ label: 'gptq', steps: 7 },
+  label: 'gptq',
+  steps: () => 7,
   run: (task) =>
     eachWeight(task, (weight, { scheme, rows, columns }, { matrix }, name) =>
       gptq(weight, rows, columns, scheme, matrix, task.context.recipe.gptq, name),

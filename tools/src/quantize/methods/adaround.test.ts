@@ -12,9 +12,10 @@ import type { Checkpoints } from '../checkpoints.ts';
 import type { PictureSet } from '../data/picture-set.ts';
 import { createReporter } from '../reporter.ts';
 import { Student } from '../student.ts';
-import { settleRounding, startRounding } from './adaround.ts';
-import { mixInputs, regulariserAt } from './reconstruct-block.ts';
-import { roundVisionEncoder } from './vision-stage.ts';
+import { quantizeBlocks } from '../blocks/quantize-blocks.ts';
+import { adaroundMethod, regulariserAt } from './adaround.ts';
+import { settleRounding, startRounding } from './rounding.ts';
+import { mixInputs } from './train-block.ts';
 
 const normal = (seed: number, length: number, deviation: number): Float32Array => {
   const random = createRandom(seed);
@@ -118,11 +119,16 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
     finish: nothing,
   } as unknown as Checkpoints;
   const trained = student();
-  const errors = await roundVisionEncoder({
-    ...{ config, recipe, teacher, pictures, checkpoints, seed: 1, threads: 1, work: '.', samples: [] },
-    student: trained,
-    reporter: createReporter(() => {}, new SharedArrayBuffer(4)),
-  });
+  const errors = await quantizeBlocks(
+    {
+      ...{ config, recipe, teacher, pictures, checkpoints, seed: 1, threads: 1, work: '.', samples: [] },
+      student: trained,
+      reporter: createReporter(() => {}, new SharedArrayBuffer(4)),
+    },
+    'vision',
+    adaroundMethod,
+    24,
+  );
   for (const { nearest, trained } of errors) expect(trained).toBeLessThan(0.8 * nearest);
 
   // On pictures it has not seen, through another graph.

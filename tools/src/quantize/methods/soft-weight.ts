@@ -2,7 +2,7 @@ import { maxCode } from '@speedq/format';
 import type { BilevelScheme } from '@speedq/format';
 import { primitives as op } from '@speedq/onnx';
 import type { Graph, Tensor } from '@speedq/onnx';
-import { SHIFT, STRETCH } from './adaround.ts';
+import { SHIFT, STRETCH } from './rounding.ts';
 
 export interface SoftWeight {
   /** [rows, columns]. */
