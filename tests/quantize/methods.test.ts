@@ -48,7 +48,7 @@ async function values(path: string, pattern: RegExp): Promise<Map<string, Float3
 
 const LINEAR = /(proj|projection_layer|fc\d)\.weight$/;
 
-test.each(['clip', 'gptq', 'adaround', 'blockwise'])(
+test.each(['clip', 'gptq', 'awq', 'adaround', 'blockwise'])(
   '%s brings every block nearer to the float one than rounding to nearest, and verifies',
   async (method) => {
     const { code, events, stderr } = await quantize(method, method);
@@ -77,6 +77,25 @@ test('scope language leaves encoder and projector float', async () => {
     // fp16 keeps eleven bits.
     if (name.startsWith('language_model')) expect(distance / size, name).toBeGreaterThan(0.05);
     else expect(distance / size, name).toBeLessThan(1e-3);
+  }
+}, 120_000);
+
+test('best goes from learned blocks to the language model with learned scales', async () => {
+  const { code, events, stderr } = await quantize('best', 'best');
+  expect(code, stderr).toBe(0);
+  expect(events.filter(({ event }) => event === 'block').map(({ block }) => block)).toEqual([
+    'vision block 0',
+    'vision block 1',
+    'language block 0',
+    'language block 1',
+  ]);
+  const losses = events.filter(({ event, stage }) => event === 'loss' && stage === 'stage-3');
+  expect(losses.at(-1)!.kd as number).toBeLessThan(losses[0].kd as number);
+  expect((await run('verify', at('best'))).code).toBe(0);
+  // What is packed is what was trained: the checkpoint holds the values of the learned codes.
+  const trained = await values(at('best', 'checkpoint'), LINEAR);
+  for (const [name, packed] of await values(at('best'), LINEAR)) {
+    if (name.startsWith('language_model')) expect(packed, name).toEqual(trained.get(name));
   }
 }, 120_000);
 

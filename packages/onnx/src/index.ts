@@ -9,6 +9,7 @@ export { crossEntropy, distillation, logSoftmax } from './losses.ts';
 export { learnedQuantize } from './learned-quantize.ts';
 export { fakeQuantize, type FakeQuantizeOptions } from './fake-quantize.ts';
 export { ADAMW_DEFAULTS, adamwStep, type AdamWSettings } from './adamw.ts';
+export { learnedNames } from './qat/graph-parameters.ts';
 export { createQatStep } from './qat/create-step.ts';
 export {
   TeacherForward,

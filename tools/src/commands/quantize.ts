@@ -14,7 +14,7 @@ import { runWorker } from '../quantize/run-worker.ts';
 import { openWorkFolder, workFolder } from '../quantize/work-folder.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 import { METHODS } from '../quantize/methods/names.ts';
-import { asReference, languageOnly } from '../recipes/recipes.ts';
+import { asBest, asReference, languageOnly } from '../recipes/recipes.ts';
 
 export const quantize = defineCommand({
   args: { model: { description: 'folder of a float model' } },
@@ -44,13 +44,15 @@ export const quantize = defineCommand({
   details:
     'speedq: stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the quantized\n' +
     'language model with the original as teacher. rtn: rounding to nearest, without data. clip: searched clipping\n' +
-    'ranges. gptq: error feedback. An interrupted run is resumed by the same command.',
+    'ranges. gptq: error feedback. awq: scaled channels. adaround: learned rounding, block by block. blockwise: learned\n' +
+    'weights, scales and zero points, block by block. best: blockwise, then stages 2 and 3 with learned scales.\n' +
+    'An interrupted run is resumed by the same command.',
   async run({ args, options, output, progress, signal }) {
     const { force, seed, method } = options;
     const out = resolve(options.out);
     const named = await loadRecipe(options.recipe);
     const scoped = options.scope === 'language' ? languageOnly(named) : named;
-    const recipe = options.reference ? asReference(scoped) : scoped;
+    const recipe = options.reference ? asReference(scoped) : method === 'best' ? asBest(scoped) : scoped;
     const stages = parseStages(options.stages);
     const replacing = { marker: MANIFEST_FILE, force };
     await checkReplaceable(out, replacing);

@@ -1,5 +1,6 @@
 import { meanTopProbability } from '@speedq/onnx';
 import { createRandom } from '../data/random.ts';
+import { learnedOf, openScales, scaleRates, settleScales } from './learned-scales.ts';
 import { clampToSearchedRanges } from './clip-init.ts';
 import { RANDOM } from './context.ts';
 import type { StageContext } from './context.ts';
@@ -41,18 +42,23 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     const prepared = await checkpoints.finished(CLIPPED);
     if (prepared !== undefined) {
       gamma = Number(prepared.metadata.gamma);
-      for (const [name, values] of prepared.tensors) student.parameters.set(name, values as Float32Array);
+      for (const [name, values] of prepared.tensors) student.unsettle(name, values as Float32Array);
     } else {
       if (gamma === 'measured') gamma = await measureGamma(context, teacher, order);
       if (stage3.clipSearchTokens > 0) await clampToSearchedRanges(context, [...quantized], features);
-      const tensors = new Map([...quantized].map((name) => [name, student.parameters.get(name)!]));
+      if (stage3.learnedScales) for (const name of quantized) openScales(student, name);
+      const names = [...quantized, ...(stage3.learnedScales ? learnedOf(quantized) : [])];
+      const tensors = new Map(names.map((name) => [name, student.parameters.get(name)!]));
       await checkpoints.finish(CLIPPED, { metadata: { gamma: `${gamma}` }, tensors });
     }
+    const rates = stage3.learnedScales ? scaleRates(student, quantized, stage3.scaleRate) : new Map();
+    const trains = (name: string) => rates.has(name) || trainedParts.has(student.spec(name).part);
     const step = new LanguageStep(context, {
       features,
       scheme: (name) => (quantized.has(name) ? student.bilevelScheme(name) : undefined),
       reference: !fixes.storedArithmetic,
-      trains: (name) => trainedParts.has(student.spec(name).part),
+      learned: stage3.learnedScales,
+      trains,
       loss: {
         ceWeight: stage3.crossEntropyWeight,
         kdWeight: stage3.distillationWeight,
@@ -66,12 +72,14 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     try {
       const losses = await trainParameters(context, {
         ...{ piece: PIECE, label: 'stage 3, language model', steps, settings: stage3 },
-        trained: [...student.parameters.keys()].filter((name) => trainedParts.has(student.spec(name).part)),
+        trained: [...student.parameters.keys()].filter(trains),
+        rates,
         compute: async (number) => {
           const { losses, gradients } = await step.run(order.at(number), number);
           return { losses: { ...losses }, gradients };
         },
       });
+      if (stage3.learnedScales) for (const name of quantized) settleScales(student, name);
       return { losses, gamma };
     } finally {
       await step.release();

@@ -11,7 +11,10 @@ import type { Teacher } from './teacher.ts';
 /** Steps that stay compiled; beyond, one is compiled again when its lengths come round. */
 const SESSIONS = 8;
 
-export interface LanguageStepOptions extends Pick<QatStepOptions, 'scheme' | 'reference' | 'trains'> {
+export interface LanguageStepOptions extends Pick<
+  QatStepOptions,
+  'scheme' | 'learned' | 'reference' | 'trains'
+> {
   readonly loss: QatLoss;
   readonly features: VisionFeatures;
   readonly distillation?: {
@@ -34,14 +37,14 @@ export class LanguageStep {
 
   async run({ bucket, samples: indexes }: Batch, step: number): Promise<QatResult> {
     const { config, samples, student, teacher, threads } = this.context;
-    const { distillation, scheme, reference, trains, loss } = this.options;
+    const { distillation, scheme, learned, reference, trains, loss } = this.options;
     const { length, answers } = bucket;
     const batch = indexes.length;
     const shape = { batch, length, tiles: batch * bucket.tiles };
     const session = await this.sessions.get(`${length} ${bucket.tiles} ${answers}`, () =>
       createQatStep(ort, config, {
         ...shape,
-        ...{ answers, scheme, reference, trains, loss, threads },
+        ...{ answers, scheme, learned, reference, trains, loss, threads },
         partition: partitionFor(config),
       }),
     );

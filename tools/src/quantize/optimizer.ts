@@ -19,7 +19,7 @@ export class Optimizer {
   private readonly values: Float32Array;
   private readonly slots = new Map<
     string,
-    { readonly begin: number; readonly end: number; readonly decays: boolean }
+    { readonly begin: number; readonly end: number; readonly decays: boolean; readonly rate: number }
   >();
   /** Updates done. */
   steps = 0;
@@ -30,6 +30,8 @@ export class Optimizer {
       readonly name: string;
       readonly shape: readonly number[];
       readonly data: Float32Array;
+      /** Multiplies the learning rate; default 1. */
+      readonly rate?: number;
     }[],
   ) {
     const total = parameters.reduce((sum, { data }) => sum + data.length, 0);
@@ -37,9 +39,9 @@ export class Optimizer {
     this.m = new Float32Array(total);
     this.v = new Float32Array(total);
     let begin = 0;
-    for (const { name, shape, data } of parameters) {
+    for (const { name, shape, data, rate = 1 } of parameters) {
       this.values.set(data, begin);
-      this.slots.set(name, { begin, end: begin + data.length, decays: shape.length > 1 });
+      this.slots.set(name, { begin, end: begin + data.length, decays: shape.length > 1, rate });
       begin += data.length;
     }
   }
@@ -62,7 +64,7 @@ export class Optimizer {
     const scale = settings.clipNorm > 0 && norm > settings.clipNorm ? settings.clipNorm / (norm + 1e-6) : 1;
     const step = ++this.steps;
     for (const [name, gradient] of gradients) {
-      const { begin, end, decays } = this.slots.get(name)!;
+      const { begin, end, decays, rate } = this.slots.get(name)!;
       adamwStep(
         {
           parameters: this.values.subarray(begin, end),
@@ -71,7 +73,12 @@ export class Optimizer {
           v: this.v.subarray(begin, end),
         },
         { begin: 0, end: end - begin },
-        { ...settings, weightDecay: decays ? settings.weightDecay : 0, step, scale },
+        {
+          ...settings,
+          learningRate: settings.learningRate * rate,
+          weightDecay: decays ? settings.weightDecay : 0,
+          ...{ step, scale },
+        },
       );
     }
     return norm;

@@ -15,7 +15,7 @@ import type { StageContext } from './context.ts';
 import { prepareSamples } from './data/samples.ts';
 import type { Prepared } from './data/samples.ts';
 import { findSources } from './data/sources.ts';
-import type { QuantizeJob, QuantizeSummary } from './job.ts';
+import type { BlockErrors, QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
 import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
@@ -23,6 +23,8 @@ import { stopIfAsked } from './reporter.ts';
 import type { Reporter } from './reporter.ts';
 import { quantizeBlocks } from './blocks/quantize-blocks.ts';
 import { adaroundMethod } from './methods/adaround.ts';
+import { blockwiseMethod } from './methods/blockwise.ts';
+import { isStaged } from './methods/names.ts';
 import { Student } from './student.ts';
 
 export interface PipelineResult {
@@ -48,13 +50,21 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
     await guardData(checkpoints, prepared);
 
     if (once) student.quantizeTables();
-    if (job.method !== 'speedq') {
+    if (!isStaged(job.method)) {
       const blocks = await quantizeByBlocks(context, BLOCK_METHODS[job.method]);
       return writeResult(folder, job, student, summaryOf(prepared, { blocks, losses: {} }), reporter);
     }
-    let blocks: QuantizeSummary['blocks'] = [];
+    const best = job.method === 'best';
+    const blocks: BlockErrors[] = [];
     if (job.stages.includes(1)) {
-      blocks = await quantizeBlocks(context, 'vision', adaroundMethod, recipe.stage1.calibrationImages);
+      blocks.push(
+        ...(await quantizeBlocks(
+          context,
+          'vision',
+          best ? blockwiseMethod : adaroundMethod,
+          recipe.stage1.calibrationImages,
+        )),
+      );
     } else student.roundToNearest('vision');
     const losses: Record<string, number> = {};
     const keep = (stage: string, found: Readonly<Record<string, number>>) => {
@@ -67,6 +77,10 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
     let gamma: number | undefined;
     if (job.stages.includes(3)) {
       if (!once) student.quantizeTables();
+      if (best) {
+        const { conversations } = recipe.calibration;
+        blocks.push(...(await quantizeBlocks(context, 'language', blockwiseMethod, conversations)));
+      }
       const trained = await trainLanguageModel(context);
       keep('stage3', trained.losses);
       gamma = trained.gamma;
@@ -89,7 +103,7 @@ async function prepareData(
   reporter: Reporter,
 ): Promise<Prepared> {
   const { recipe, seed, method } = job;
-  const stages = method === 'speedq' ? job.stages : [];
+  const stages = isStaged(method) ? job.stages : [];
   const { stage1, stage2, stage3 } = recipe;
   const metadata = await resolveMetadata(folder);
   const tokenizer = await readTokenizer(folder);
@@ -106,12 +120,12 @@ async function prepareData(
     tokensPerTile: config.tokensPerTile,
     systemPrompt: metadata.prompt.systemPrompt,
   };
-  const byBlocks = method !== 'speedq';
+  const byBlocks = !isStaged(method);
   const answersTrain = stages.includes(2) && stage2.objective === 'cross-entropy';
   const wanted = Math.max(
     stages.includes(3) ? stage3.steps * stage3.batchSize : 0,
     answersTrain ? stage2.steps * stage2.batchSize : 0,
-    byBlocks ? recipe.calibration.conversations : 0,
+    byBlocks || method === 'best' ? recipe.calibration.conversations : 0,
   );
   const wantedPictures = Math.max(
     stages.includes(1) || byBlocks ? stage1.calibrationImages : 0,

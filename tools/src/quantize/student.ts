@@ -92,6 +92,12 @@ export class Student {
     }
   }
 
+  /** Takes back a tensor's final codes: `values` are trained on. */
+  unsettle(name: string, values: Float32Array): void {
+    this.packed.delete(name);
+    this.parameters.set(name, values);
+  }
+
   /** Final codes, where there are any. */
   packedTensor(name: string): PackedTensor | undefined {
     return this.packed.get(name);

@@ -12,6 +12,8 @@ export interface TrainingLoop {
   readonly steps: number;
   /** Names of the student's parameters that are trained. */
   readonly trained: readonly string[];
+  /** What the learning rate is multiplied with, where it is not 1; these are not decayed. */
+  readonly rates?: ReadonlyMap<string, number>;
   readonly settings: Partial<AdamWSettings> & {
     readonly learningRate: number;
     readonly warmupRatio: number;
@@ -33,10 +35,14 @@ const LOSS_EVENTS = 100;
  */
 export async function trainParameters(
   { student, checkpoints, reporter }: StageContext,
-  { piece, label, steps, trained, settings, compute }: TrainingLoop,
+  { piece, label, steps, trained, rates, settings, compute }: TrainingLoop,
 ): Promise<Readonly<Record<string, number>>> {
   const optimizer = new Optimizer(
-    trained.map((name) => ({ name, shape: student.spec(name).shape, data: student.parameters.get(name)! })),
+    trained.map((name) => {
+      const data = student.parameters.get(name)!;
+      const rate = rates?.get(name);
+      return { name, shape: rate === undefined ? student.spec(name).shape : [data.length], data, rate };
+    }),
   );
   for (const [name, values] of optimizer.views()) student.parameters.set(name, values);
   const finished = await checkpoints.finished(piece);

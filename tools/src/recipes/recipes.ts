@@ -61,9 +61,12 @@ const twoBit: Recipe = {
     crossEntropyWeight: 0,
     labelSmoothing: 0,
     clipSearchTokens: 512,
+    learnedScales: false,
+    scaleRate: 0.2,
   },
   calibration: { conversations: 256 },
   gptq: { damping: 0.01, actOrder: false, refreshScales: true, clipSearch: true },
+  awq: { gridSteps: 20, clipSearch: true },
   blockwise: {
     iterations: 300,
     batchSize: 8,
@@ -123,6 +126,14 @@ export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(
   [twoBit, twoBitG128, fourBit, fourBitQq16, mixed, quick].map((recipe) => [recipe.name, recipe]),
 );
 
+/**
+ * The same recipe for --method best: blocks learned one by one, then the language model end to end from what they
+ * became, scales and zero points included; its clipping ranges are not searched again.
+ */
+export function asBest(recipe: Recipe): Recipe {
+  return { ...recipe, stage3: { ...recipe.stage3, learnedScales: true, clipSearchTokens: 0 } };
+}
+
 /** The same recipe for the language model, its tables included; encoder and projector stay float. */
 export function languageOnly(recipe: Recipe): Recipe {
   return { ...recipe, schemes: { ...recipe.schemes, vision: 'float', projector: 'float' } };
@@ -135,7 +146,7 @@ export function asReference(recipe: Recipe): Recipe {
     ...recipe,
     stage1: { ...recipe.stage1, clipSearchTokens: 0 },
     stage2: { ...recipe.stage2, objective: 'cross-entropy' },
-    stage3: { ...recipe.stage3, crossEntropyWeight: 1, labelSmoothing: 0.1 },
+    stage3: { ...recipe.stage3, crossEntropyWeight: 1, labelSmoothing: 0.1, learnedScales: false },
     fixes: flaws as unknown as RecipeFixes,
   };
 }

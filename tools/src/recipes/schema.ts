@@ -102,6 +102,13 @@ const stage3 = v.strictObject({
   labelSmoothing: momentum,
   /** Calibration tokens of the search for clipping ranges; 0 starts from the full ranges. */
   clipSearchTokens: count,
+  /**
+   * Scales and zero points are trained too (LSQ, arXiv 1902.08153), from what the weights have, instead of being
+   * taken from the weights' extremes in every step.
+   */
+  learnedScales: v.boolean(),
+  /** Their learning rate, as a share of the weights'. */
+  scaleRate: positive,
 });
 
 /** What the methods that go block by block calibrate on, beside the pictures of stage 1. */
@@ -119,6 +126,14 @@ const gptq = v.strictObject({
   /** Choose a group's scales when its turn comes, from the weights corrected so far. */
   refreshScales: v.boolean(),
   /** Search clipping ranges for the scales. */
+  clipSearch: v.boolean(),
+});
+
+/** AWQ (arXiv 2306.00978): input channels scaled by their activations' size to a searched power. */
+const awq = v.strictObject({
+  /** Powers tried, from 0 to below 1. */
+  gridSteps: atLeastOne,
+  /** Search clipping ranges for the scaled weights. */
   clipSearch: v.boolean(),
 });
 
@@ -162,6 +177,7 @@ export const recipeSchema = v.strictObject({
   stage3,
   calibration,
   gptq,
+  awq,
   blockwise,
   fixes,
 });

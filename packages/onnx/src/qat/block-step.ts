@@ -33,7 +33,7 @@ export class BlockStep implements QatStep {
   }
 
   static async create(ort: OrtModule, config: InternVLConfig, options: QatStepOptions): Promise<BlockStep> {
-    const shapes = parameterShapes(config);
+    const shapes = parameterShapes(config, options);
     const rows = chunkRows(options.answers, config.language.vocabSize, options.rowsPerChunk);
     const { model, trained } = lossStretch(config, shapes, options, options.trains, rows);
     const trunk = await BlockTrunk.create(ort, config, options, options.trains);

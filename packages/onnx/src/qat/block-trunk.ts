@@ -51,7 +51,7 @@ export class BlockTrunk {
     options: TrunkOptions,
     trains: (name: string) => boolean,
   ): Promise<BlockTrunk> {
-    const shapes = parameterShapes(config);
+    const shapes = parameterShapes(config, options);
     const sessions: Session[] = [];
     const anyTrains = parameterInventory(config).some(({ name }) => trains(name));
     const compile = async ({ forward, backward, trained }: Stretch): Promise<Compiled> => {

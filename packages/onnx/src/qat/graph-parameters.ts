@@ -2,6 +2,7 @@ import { elementCount, parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { SpeedqError } from '@speedq/format';
 import { fakeQuantize } from '../fake-quantize.ts';
+import { learnedQuantize } from '../learned-quantize.ts';
 import type { Graph, Tensor } from '../graph.ts';
 import type { Parameters } from '../inference.ts';
 import type { Feed, Session } from '../session.ts';
@@ -9,8 +10,27 @@ import type { TrunkOptions } from './options.ts';
 
 export type ParameterShapes = ReadonlyMap<string, readonly number[]>;
 
-export function parameterShapes(config: InternVLConfig): ParameterShapes {
-  return new Map(parameterInventory(config).map(({ name, shape }) => [name, shape]));
+/** Names of the learned scales and zero points of a weight, [rows, columns/groupSize] each. */
+export function learnedNames(weight: string): { readonly scale: string; readonly zero: string } {
+  return { scale: `${weight}.scale`, zero: `${weight}.zero` };
+}
+
+/** Of the model's parameters, and of the learned ones of its quantizer. */
+export function parameterShapes(
+  config: InternVLConfig,
+  { scheme, learned }: Pick<TrunkOptions, 'scheme' | 'learned'> = {},
+): ParameterShapes {
+  const inventory = parameterInventory(config);
+  const shapes = new Map<string, readonly number[]>(inventory.map(({ name, shape }) => [name, shape]));
+  if (learned !== true) return shapes;
+  for (const { name, shape, role } of inventory) {
+    const own = role === 'linear' ? scheme?.(name) : undefined;
+    if (own === undefined) continue;
+    for (const extra of Object.values(learnedNames(name))) {
+      shapes.set(extra, [shape[0], shape[1] / own.groupSize]);
+    }
+  }
+  return shapes;
 }
 
 /** The parameters a graph reads, as inputs; linear weights fake-quantized where a scheme is given. */
@@ -21,7 +41,7 @@ export class GraphParameters {
   constructor(
     private readonly g: Graph,
     private readonly shapes: ParameterShapes,
-    private readonly options: Pick<TrunkOptions, 'scheme' | 'reference'>,
+    private readonly options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'>,
     /** Put before the names of the inputs, to tell the teacher's from the student's. */
     private readonly prefix = '',
   ) {}
@@ -42,7 +62,11 @@ export class GraphParameters {
     if (!scheme) return this.parameter(name);
     const known = this.quantized.get(name);
     if (known) return known;
-    const tensor = fakeQuantize(this.g, this.parameter(name), scheme, { reference: this.options.reference });
+    const { learned, reference } = this.options;
+    const { scale, zero } = learnedNames(name);
+    const tensor = learned
+      ? learnedQuantize(this.g, this.parameter(name), this.parameter(scale), this.parameter(zero), scheme)
+      : fakeQuantize(this.g, this.parameter(name), scheme, { reference });
     this.quantized.set(name, tensor);
     return tensor;
   };

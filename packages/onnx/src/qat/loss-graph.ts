@@ -52,7 +52,7 @@ export function emitLosses(
 export function lossStretch(
   config: InternVLConfig,
   shapes: ParameterShapes,
-  options: Pick<TrunkOptions, 'scheme' | 'reference'> & { readonly loss: QatLoss },
+  options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'> & { readonly loss: QatLoss },
   trains: (name: string) => boolean,
   n: number,
 ): { model: Uint8Array; trained: readonly string[] } {
@@ -72,7 +72,7 @@ export function lossStretch(
 export function headGraph(
   config: InternVLConfig,
   shapes: ParameterShapes,
-  options: Pick<TrunkOptions, 'scheme' | 'reference'>,
+  options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'>,
 ): Uint8Array {
   const g = new Graph();
   const { parameter, linearWeight } = new GraphParameters(g, shapes, options);

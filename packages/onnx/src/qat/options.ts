@@ -23,6 +23,8 @@ export interface TrunkOptions extends MicroBatch, Pick<SessionOptions, 'executio
   readonly partition: Partition;
   /** The scheme that fake-quantizes a linear weight, by its canonical name; undefined leaves it float. */
   readonly scheme?: (weight: string) => BilevelScheme | undefined;
+  /** Weights with a scheme take learned scales and zero points, parameters of their own: `learnedNames`. */
+  readonly learned?: boolean;
   /** Fake-quantize with the reference implementation's arithmetic. */
   readonly reference?: boolean;
 }

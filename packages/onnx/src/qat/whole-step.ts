@@ -60,7 +60,7 @@ export class WholeStep implements QatStep {
   }
 
   static async create(ort: OrtModule, config: InternVLConfig, options: QatStepOptions): Promise<WholeStep> {
-    const shapes = parameterShapes(config);
+    const shapes = parameterShapes(config, options);
     const { model, trained } = buildWholeStep(config, shapes, options);
     return new WholeStep(ort, config, options, shapes, await Session.create(ort, model, options), trained);
   }

@@ -20,7 +20,7 @@ export class WholeTrunk {
   ) {}
 
   static async create(ort: OrtModule, config: InternVLConfig, options: TrunkOptions): Promise<WholeTrunk> {
-    const shapes = parameterShapes(config);
+    const shapes = parameterShapes(config, options);
     const g = new Graph();
     const { parameter, linearWeight } = new GraphParameters(g, shapes, options);
     const ops = new OnnxOps(g, {

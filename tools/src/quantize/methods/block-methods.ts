@@ -4,12 +4,14 @@ import type { StageContext } from '../context.ts';
 import type { BlockErrors } from '../job.ts';
 import type { BlockMethodName } from './names.ts';
 import { adaroundMethod } from './adaround.ts';
+import { awqMethod } from './awq.ts';
 import { blockwiseMethod } from './blockwise.ts';
 import { clipMethod, gptqMethod } from './weight-methods.ts';
 
 export const BLOCK_METHODS: Readonly<Record<BlockMethodName, BlockMethod>> = {
   clip: clipMethod,
   gptq: gptqMethod,
+  awq: awqMethod,
   adaround: adaroundMethod,
   blockwise: blockwiseMethod,
 };
