@@ -5,10 +5,13 @@
 import { existsSync } from 'node:fs';
 import os from 'node:os';
 import { SpeedqError } from '@speedq/format';
+import { optionalFeatures } from './engine/capabilities.ts';
 
 export interface NodeDevice {
   readonly device: GPUDevice;
   readonly info: GPUAdapterInfo;
+  /** Extensions of WGSL. */
+  readonly languageFeatures: Pick<ReadonlySet<string>, 'has'>;
   /** A CPU rasteriser such as SwiftShader: right, and slow. Say so wherever speed is shown. */
   readonly isSoftware: boolean;
 }
@@ -52,13 +55,21 @@ function offerSoftwareDriver(): void {
   }
 }
 
+export interface NodeDeviceOptions {
+  /** 'adapter': all the adapter offers. */
+  readonly limits?: 'default' | 'adapter';
+  /** 'optional': those that variants of the kernels can make use of. */
+  readonly features?: 'none' | 'optional';
+}
+
 /**
- * A device with default limits. `limits: 'adapter'` asks for all the adapter offers instead.
+ * A device with default limits and no feature, unless asked for more.
  * @throws SpeedqError 'no-webgpu' where there is no adapter, or the optional package `webgpu` is missing.
  */
-export async function requestNodeDevice(
-  options: { readonly limits?: 'default' | 'adapter' } = {},
-): Promise<NodeDevice> {
+export async function requestNodeDevice({
+  limits = 'default',
+  features = 'none',
+}: NodeDeviceOptions = {}): Promise<NodeDevice> {
   if (root === undefined) {
     offerSoftwareDriver();
     try {
@@ -83,14 +94,15 @@ export async function requestNodeDevice(
         'Chromium whose SwiftShader serves as software adapter. Install chromium, or use the CPU engine.',
     );
   }
-  const device = await adapter.requestDevice(
-    options.limits === 'adapter' ? { requiredLimits: adapterLimits(adapter.limits) } : {},
-  );
+  const device = await adapter.requestDevice({
+    ...(limits === 'adapter' ? { requiredLimits: adapterLimits(adapter.limits) } : {}),
+    ...(features === 'optional' ? { requiredFeatures: optionalFeatures(adapter) } : {}),
+  });
   const { info } = adapter;
   const isSoftware =
     info.isFallbackAdapter ||
     /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`);
-  return { device, info, isSoftware };
+  return { device, info, isSoftware, languageFeatures: root.wgslLanguageFeatures };
 }
 
 /** The limits the engine can make use of. */
@@ -103,9 +115,9 @@ function adapterLimits(limits: GPUSupportedLimits): Record<string, number> {
  * For tests: a device with default limits, or null (say "skipped") where there is no adapter; under
  * REQUIRE_GPU=1 its absence is an error.
  */
-export async function requestTestDevice(): Promise<NodeDevice | null> {
+export async function requestTestDevice(options?: NodeDeviceOptions): Promise<NodeDevice | null> {
   try {
-    return await requestNodeDevice();
+    return await requestNodeDevice(options);
   } catch (error) {
     if (process.env.REQUIRE_GPU === '1') throw error;
     console.warn(`GPU tests skipped: ${(error as Error).message}`);

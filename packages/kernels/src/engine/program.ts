@@ -33,11 +33,21 @@ const ADDRESS_SPACE: Record<Access, string> = {
   write: 'storage, read_write',
 };
 
+/** What a program may ask of a device beyond what every one has: features, and extensions of the language. */
+export type Need = 'subgroups' | 'shader-f16' | 'packed_4x8_integer_dot_product';
+
+const DIRECTIVE: Record<Need, string> = {
+  subgroups: 'enable subgroups;',
+  'shader-f16': 'enable f16;',
+  packed_4x8_integer_dot_product: 'requires packed_4x8_integer_dot_product;',
+};
+
 /** Joins declarations and body. Entries of `bindings` that are undefined are left out. */
 export function program(
   label: string,
   bindings: Readonly<Record<string, Binding | undefined>>,
   body: string,
+  needs: readonly Need[] = [],
 ): Program {
   const present = Object.entries(bindings).filter(
     (entry): entry is [string, Binding] => entry[1] !== undefined,
@@ -48,7 +58,7 @@ export function program(
   );
   return {
     label,
-    code: [PARAMS, ...declarations, body.trim(), ''].join('\n'),
+    code: [...needs.map((need) => DIRECTIVE[need]), PARAMS, ...declarations, body.trim(), ''].join('\n'),
     bindings: present.map(([, { access }]) => access),
   };
 }

@@ -1,5 +1,6 @@
 import type { Grid } from './grid.ts';
 import type { Program } from './program.ts';
+import type { VariantChoice } from './variants.ts';
 
 /** Row count of an activation: `perCount` · count + `fixed`, count being tokens or tiles of the run. */
 export interface Rows {
@@ -53,14 +54,17 @@ export function isValue(resource: Resource): resource is Value {
 export class Recorder {
   readonly maxCount: number;
   readonly params: GPUBuffer;
+  /** Which variants of the programs the plan takes. */
+  readonly variants: VariantChoice;
   readonly dispatches: Dispatch[] = [];
   readonly #kept = new Map<Value, GPUBuffer>();
   readonly #inputs = new Set<Value>();
   readonly #outputs = new Set<Value>();
 
-  constructor(maxCount: number, params: GPUBuffer) {
+  constructor(maxCount: number, params: GPUBuffer, variants: VariantChoice = {}) {
     this.maxCount = maxCount;
     this.params = params;
+    this.variants = variants;
   }
 
   /** A new activation, living from the first dispatch that names it to the last. */

@@ -2,6 +2,8 @@ import type { InternVLConfig } from '@speedq/model';
 import type { Allocator } from '../engine/allocator.ts';
 import { withErrorScopes } from '../engine/errors.ts';
 import { BufferRef } from '../engine/recorder.ts';
+import type { KeyValueFormat } from '../ops/kv-cache/format.ts';
+import { cacheRowWords } from '../ops/kv-cache/format.ts';
 import type { LayerCache } from '../ops/rope-cache/record.ts';
 import { ropeTable } from '../ops/rope-cache/table.ts';
 
@@ -17,11 +19,15 @@ export class KeyValueCache {
   #capacity: number;
   #changed = false;
 
-  constructor(allocator: Allocator, { language }: InternVLConfig, maxContext: number) {
+  constructor(
+    allocator: Allocator,
+    { language }: InternVLConfig,
+    { maxContext, format }: { readonly maxContext: number; readonly format: KeyValueFormat },
+  ) {
     const { numLayers, numKeyValueHeads, headDim, ropeTheta } = language;
     this.#allocator = allocator;
     this.#maxContext = maxContext;
-    this.#rowBytes = numKeyValueHeads * headDim * 4;
+    this.#rowBytes = cacheRowWords(format, { keyValueHeads: numKeyValueHeads, headDim }) * 4;
     this.#capacity = Math.min(FIRST_CAPACITY, maxContext);
     // Found out before anything is loaded, not in the middle of a conversation.
     allocator.checkSize('the full cache of a layer', maxContext * this.#rowBytes);
@@ -29,6 +35,7 @@ export class KeyValueCache {
     const rotations = allocator.storage('rotations', table.byteLength);
     allocator.device.queue.writeBuffer(rotations, 0, table);
     this.layers = Array.from({ length: numLayers }, (_, layer) => ({
+      format,
       keys: new BufferRef(this.allocate(`keys ${layer}`, this.#capacity)),
       values: new BufferRef(this.allocate(`values ${layer}`, this.#capacity)),
       ropeTable: rotations,

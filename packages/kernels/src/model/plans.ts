@@ -8,7 +8,9 @@ import { Plan } from '../engine/plan.ts';
 import { PARAMS_BYTES } from '../engine/program.ts';
 import type { Value } from '../engine/recorder.ts';
 import { ONE_ROW, Recorder } from '../engine/recorder.ts';
+import type { VariantChoice } from '../engine/variants.ts';
 import { recordArgmax, recordCandidates } from '../ops/argmax/record.ts';
+import type { KeyValueFormat } from '../ops/kv-cache/format.ts';
 import { recordLastRow } from '../ops/select-row/record.ts';
 import type { WeightStore } from '../weights/store.ts';
 import { KeyValueCache } from './kv-cache.ts';
@@ -19,6 +21,8 @@ export interface Capacities {
   readonly prefillChunk: number;
   readonly tilesPerBatch: number;
   readonly allLogits: boolean;
+  readonly keyValueFormat: KeyValueFormat;
+  readonly variants: VariantChoice;
 }
 
 /** Tokens that decoding may produce before they are read back. */
@@ -79,7 +83,7 @@ export function recordPlans(
   capacities: Capacities,
 ): ModelRecording {
   const { vision, language, imageTokenId } = config;
-  const { maxContext, prefillChunk, tilesPerBatch } = capacities;
+  const { maxContext, prefillChunk, tilesPerBatch, keyValueFormat, variants } = capacities;
   const floats = (label: string, count: number) => allocator.storage(label, count * 4);
   const fixed = {
     ids: floats('token ids', prefillChunk),
@@ -88,9 +92,13 @@ export function recordPlans(
     next: floats('next token', 1),
     tokens: floats('decoded tokens', MAX_DECODE_STEPS),
   };
-  const cache = new KeyValueCache(allocator, config, maxContext);
+  const cache = new KeyValueCache(allocator, config, { maxContext, format: keyValueFormat });
   const recorderOf = (maxCount: number) =>
-    new Recorder(maxCount, allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform));
+    new Recorder(
+      maxCount,
+      allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform),
+      variants,
+    );
   const opsOf = (recorder: Recorder, allRows: boolean) =>
     new WebGPUOps({ recorder, weights, caches: cache.layers, tileSize: vision.imageSize, allRows });
 

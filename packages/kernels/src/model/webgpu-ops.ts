@@ -11,7 +11,6 @@ import { recordNorm } from '../ops/norm/record.ts';
 import { recordPatchEmbedding } from '../ops/patch-embedding/record.ts';
 import { recordUnshuffle } from '../ops/pixel-unshuffle/record.ts';
 import type { LayerCache } from '../ops/rope-cache/record.ts';
-import { recordRope } from '../ops/rope-cache/record.ts';
 import { recordLastRow } from '../ops/select-row/record.ts';
 import type { WeightStore } from '../weights/store.ts';
 
@@ -103,9 +102,7 @@ export class WebGPUOps implements Ops<Value> {
 
   causalAttention(q: Value, k: Value, v: Value, options: CausalAttention): Value {
     const { recorder, caches } = this.#context;
-    const cache = caches[options.layer];
-    const rotated = recordRope(recorder, joinedSource(q, k, v), cache, options);
-    return recordCausalAttention(recorder, rotated, cache, options);
+    return recordCausalAttention(recorder, joinedSource(q, k, v), caches[options.layer], options);
   }
 
   gatedMlp(

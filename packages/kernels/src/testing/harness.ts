@@ -8,6 +8,7 @@ import { Plan } from '../engine/plan.ts';
 import { PARAMS_BYTES } from '../engine/program.ts';
 import type { Rows, Value } from '../engine/recorder.ts';
 import { Recorder, rowCount } from '../engine/recorder.ts';
+import type { VariantChoice } from '../engine/variants.ts';
 import type { Matrix } from '../ops/linear/weight.ts';
 import type { PackedTensor } from '@speedq/format';
 import { isPackedBilevel, isPackedFloat, isPackedSymmetric } from '@speedq/format';
@@ -19,11 +20,12 @@ export class OpBench {
   readonly allocator: Allocator;
 
   /** `maxCount` is the plan's capacity, `device` may be shared. */
-  constructor(device: GPUDevice, maxCount: number) {
+  constructor(device: GPUDevice, maxCount: number, variants: VariantChoice = {}) {
     this.allocator = new Allocator(device);
     this.recorder = new Recorder(
       maxCount,
       this.allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform),
+      variants,
     );
   }
 

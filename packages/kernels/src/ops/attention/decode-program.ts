@@ -1,87 +1,208 @@
 import type { Program } from '../../engine/program.ts';
 import { float, floats, params, program, vectors } from '../../engine/program.ts';
-import type { AttentionOptions } from './program.ts';
+import { cacheBinding, cacheReader } from '../kv-cache/format.ts';
+import type { RopeOptions } from '../rope-cache/code.ts';
+import { ropeCode } from '../rope-cache/code.ts';
 
-const THREADS = 128;
+export interface DecodeOptions extends RopeOptions {
+  /** Workgroups that share the keys of a head. */
+  readonly splits: number;
+}
+
+/** A workgroup takes 64 keys at a time, one a thread. */
+const THREADS = 64;
+/** Query heads whose registers and workgroup memory one workgroup has room for. */
+const MAX_GROUP = 8;
+
+/** Query heads that a workgroup computes: they share a key-value head, which is read once for them. */
+export function headsTogether({ heads, keyValueHeads }: DecodeOptions): number {
+  const group = heads / keyValueHeads;
+  let together = Math.min(group, MAX_GROUP);
+  while (group % together !== 0) together--;
+  return together;
+}
+
+/** Keys of each split, whole chunks, so that a short past keeps to few splits; and how many of those have keys. */
+const SPLIT_CODE = (splits: number) => `
+const SPLITS = ${splits}u;
+fn span_of(length: u32) -> u32 {
+  let chunks = (length + ${THREADS - 1}u) / ${THREADS}u;
+  return (chunks + SPLITS - 1u) / SPLITS * ${THREADS}u;
+}`;
 
 /**
- * Attention of the single newest token over the cache, one workgroup per head. A chunk of 128 keys at a time:
- * first a thread per key (score), then a thread per feature and slice of the chunk (weighted sum).
+ * Attention of the newest token, from its q, k and v side by side: split s of a key-value head takes its span of the
+ * cache for all query heads that share it. The split that has the newest position first writes rotated k, and v,
+ * to the cache. Writes unnormalised sums [heads, splits, headDim], and (largest score, sum of powers)
+ * [heads, splits], which `mergeProgram` joins.
  */
-export function decodeAttentionProgram(options: Omit<AttentionOptions, 'span'>): Program {
-  const { heads, keyValueHeads, headDim } = options;
+export function decodeProgram(options: DecodeOptions): Program {
+  const { heads, keyValueHeads, headDim, format, splits } = options;
   const quads = headDim / 4;
-  const slices = Math.floor(THREADS / headDim);
+  const group = headsTogether(options);
+  const slices = Math.floor(THREADS / quads);
+  const shape = { keyValueHeads, headDim };
+  const each = (code: (g: number) => string) =>
+    Array.from({ length: group }, (_, g) => code(g)).join('\n    ');
   return program(
     'attention decode',
-    { params, q: vectors('read'), k: vectors('read'), v: floats('read'), y: floats('write') },
+    {
+      params,
+      qkv: floats('read'),
+      table: { type: 'array<vec2<f32>>', access: 'read' },
+      keys: cacheBinding(format, 'write'),
+      values: cacheBinding(format, 'write'),
+      sums: vectors('write'),
+      stats: { type: 'array<vec2<f32>>', access: 'write' },
+    },
     `
 const THREADS = ${THREADS}u;
-const DIM = ${headDim}u;
+const GROUP = ${group}u;
 const QUADS = ${quads}u;
 const SLICES = ${slices}u;
-const PITCH = ${keyValueHeads * quads}u;
-var<workgroup> mine: array<vec4<f32>, QUADS>;
-var<workgroup> weights: array<f32, THREADS>;
-var<workgroup> partial: array<f32, THREADS>;
-
-fn max_all(lid: u32, value: f32) -> f32 {
-  partial[lid] = value;
-  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (lid < step) { partial[lid] = max(partial[lid], partial[lid + step]); }
-  }
-  return workgroupUniformLoad(&partial[0]);
-}
-fn sum_all(lid: u32, value: f32) -> f32 {
-  partial[lid] = value;
-  for (var step = THREADS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (lid < step) { partial[lid] += partial[lid + step]; }
-  }
-  return workgroupUniformLoad(&partial[0]);
-}
+${SPLIT_CODE(splits)}
+${ropeCode(options)}
+${cacheReader(format, shape, 'keys')}
+${cacheReader(format, shape, 'values')}
+var<workgroup> mine: array<vec4<f32>, GROUP * QUADS>;
+var<workgroup> weights: array<f32, GROUP * THREADS>;
+var<workgroup> highest_of: array<f32, GROUP * 8u>;
+var<workgroup> joined: array<vec4<f32>, GROUP * THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let head = wid.x;
+  let split = wid.x;
+  let head0 = wid.y * GROUP;
+  let kv = head0 / ${heads / keyValueHeads}u;
   let length = params.past + 1u;
-  let k_at = (head / ${heads / keyValueHeads}u) * QUADS;
-  if (lid < QUADS) { mine[lid] = q[head * QUADS + lid] * ${float(1 / Math.sqrt(headDim))}; }
-  workgroupBarrier();
-  let feature = lid % DIM;
-  let slice = lid / DIM;
-  var highest = -3.0e38f;
-  var total = 0.0f;
-  var sum = 0.0f;
-  for (var start = 0u; start < length; start += THREADS) {
-    let key = start + lid;
-    var s = -3.0e38f;
-    if (key < length) {
-      s = 0.0f;
-      for (var d = 0u; d < QUADS; d++) { s += dot(mine[d], k[k_at + key * PITCH + d]); }
+  let span = span_of(length);
+  let start = split * span;
+  if (start >= length) { return; }
+  let end = min(length, start + span);
+  if (end == length) {
+    for (var i = lid; i < 2u * QUADS; i += THREADS) {
+      cache_quad(0u, params.past, kv + i / QUADS * ${keyValueHeads}u, i % QUADS);
     }
-    let now = max(highest, max_all(lid, s));
-    let fade = exp(highest - now);
-    highest = now;
-    let p = select(0.0f, exp(s - now), key < length);
-    weights[lid] = p;
-    total = total * fade + sum_all(lid, p);
-    sum *= fade;
+  }
+  for (var i = lid; i < GROUP * QUADS; i += THREADS) {
+    mine[i] = rotated_quad((head0 + i / QUADS) * ${headDim}u, params.past, i % QUADS) * ${float(1 / Math.sqrt(headDim))};
+  }
+  storageBarrier();
+  workgroupBarrier();
+  let quad = lid % QUADS;
+  let slice = lid / QUADS;
+  ${each((g) => `var highest${g} = -3.0e38f; var total${g} = 0.0f; var sum${g} = vec4<f32>();`)}
+  for (var chunk = start; chunk < end; chunk += THREADS) {
+    let key = chunk + lid;
+    ${each((g) => `var s${g} = 0.0f;`)}
+    if (key < end) {
+      for (var d = 0u; d < QUADS; d++) {
+        let k = keys_at(key, kv, d);
+        ${each((g) => `s${g} += dot(mine[${g}u * QUADS + d], k);`)}
+      }
+      let scale = keys_scale(key, kv);
+      ${each((g) => `s${g} *= scale;`)}
+    } else {
+      ${each((g) => `s${g} = -3.0e38f;`)}
+    }
+    ${each((g) => `weights[${g}u * THREADS + lid] = s${g};`)}
+    workgroupBarrier();
+    if (lid < GROUP * 8u) {
+      let at = lid / 8u * THREADS + lid % 8u * 8u;
+      var top = weights[at];
+      for (var i = 1u; i < 8u; i++) { top = max(top, weights[at + i]); }
+      highest_of[lid] = top;
+    }
+    workgroupBarrier();
+    let valid = key < end;
+    var v_scale = 0.0f;
+    if (valid) { v_scale = values_scale(key, kv); }
+    ${each(
+      (g) => `var top${g} = highest${g};
+    for (var i = 0u; i < 8u; i++) { top${g} = max(top${g}, highest_of[${g * 8}u + i]); }
+    let fade${g} = exp(highest${g} - top${g});
+    highest${g} = top${g};
+    let p${g} = select(0.0f, exp(s${g} - top${g}), valid);
+    total${g} = total${g} * fade${g} + p${g};
+    sum${g} *= fade${g};
+    weights[${g}u * THREADS + lid] = p${g} * v_scale;`,
+    )}
+    workgroupBarrier();
     if (slice < SLICES) {
-      let chunk = min(THREADS, length - start);
-      for (var j = slice; j < chunk; j += SLICES) {
-        sum += weights[j] * v[(k_at + (start + j) * PITCH) * 4u + feature];
+      let count = min(THREADS, end - chunk);
+      for (var j = slice; j < count; j += SLICES) {
+        let v = values_at(chunk + j, kv, quad);
+        ${each((g) => `sum${g} += weights[${g}u * THREADS + j] * v;`)}
       }
     }
     workgroupBarrier();
   }
-  partial[lid] = sum;
+  ${each((g) => `joined[${g}u * THREADS + lid] = sum${g}; weights[${g}u * THREADS + lid] = total${g};`)}
+  if (lid == 0u) { ${each((g) => `highest_of[${g}] = highest${g};`)} }
   workgroupBarrier();
-  if (lid < DIM) {
-    var joined = partial[lid];
-    for (var i = 1u; i < SLICES; i++) { joined += partial[lid + i * DIM]; }
-    y[head * DIM + lid] = joined / total;
+  for (var i = lid; i < GROUP * QUADS; i += THREADS) {
+    let at = i / QUADS * THREADS + i % QUADS;
+    var sum = joined[at];
+    for (var j = 1u; j < SLICES; j++) { sum += joined[at + j * QUADS]; }
+    sums[((head0 + i / QUADS) * SPLITS + split) * QUADS + i % QUADS] = sum;
+  }
+  if (lid < GROUP) {
+    var total = 0.0f;
+    for (var i = 0u; i < THREADS; i++) { total += weights[lid * THREADS + i]; }
+    stats[(head0 + lid) * SPLITS + split] = vec2(highest_of[lid], total);
+  }
+}`,
+  );
+}
+
+/** Sums and stats of the splits → [heads·headDim], one workgroup per head. */
+export function mergeProgram({ headDim, splits }: DecodeOptions): Program {
+  const quads = headDim / 4;
+  return program(
+    'attention merge',
+    {
+      params,
+      sums: vectors('read'),
+      stats: { type: 'array<vec2<f32>>', access: 'read' },
+      y: vectors('write'),
+    },
+    `
+const THREADS = ${THREADS}u;
+const QUADS = ${quads}u;
+const SLICES = ${Math.floor(THREADS / quads)}u;
+${SPLIT_CODE(splits)}
+var<workgroup> joined: array<vec4<f32>, THREADS>;
+var<workgroup> totals: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let length = params.past + 1u;
+  let span = span_of(length);
+  let count = (length + span - 1u) / span;
+  let first = wid.x * SPLITS;
+  var highest = -3.0e38f;
+  for (var i = 0u; i < count; i++) { highest = max(highest, stats[first + i].x); }
+  let quad = lid % QUADS;
+  let slice = lid / QUADS;
+  var sum = vec4<f32>();
+  var total = 0.0f;
+  if (slice < SLICES) {
+    for (var i = slice; i < count; i += SLICES) {
+      let of_split = stats[first + i];
+      let weight = exp(of_split.x - highest);
+      total += weight * of_split.y;
+      sum += weight * sums[(first + i) * QUADS + quad];
+    }
+  }
+  joined[lid] = sum;
+  totals[lid] = total;
+  workgroupBarrier();
+  if (lid < QUADS) {
+    for (var j = 1u; j < SLICES; j++) {
+      sum += joined[lid + j * QUADS];
+      total += totals[lid + j * QUADS];
+    }
+    y[wid.x * QUADS + lid] = sum / total;
   }
 }`,
   );

@@ -1,17 +1,7 @@
 import type { Program } from '../../engine/program.ts';
 import { float, params, program, vectors } from '../../engine/program.ts';
-
-export interface AttentionOptions {
-  readonly heads: number;
-  readonly keyValueHeads: number;
-  /** A multiple of 4, at most 128. */
-  readonly headDim: number;
-  /**
-   * 'tiles': each tile's rows attend to each other, a row holding q, k and v side by side. 'causal': k and v are
-   * cache rows 0…past+count-1, and query t sees those up to past+t.
-   */
-  readonly span: { readonly kind: 'tiles'; readonly tokens: number } | { readonly kind: 'causal' };
-}
+import type { AttentionOptions } from './span.ts';
+import { spanCode } from './span.ts';
 
 /** Queries of a workgroup, one per thread. */
 export const QUERIES = 64;
@@ -23,41 +13,29 @@ const MAX_BLOCK_KEYS = 32;
  * Attention with online softmax: a thread keeps its query and sum in registers while blocks of keys and
  * values pass through workgroup memory. Head h reads key-value head ⌊h / (heads/keyValueHeads)⌋.
  */
-export function attentionProgram({ heads, keyValueHeads, headDim, span }: AttentionOptions): Program {
+export function attentionProgram(options: AttentionOptions): Program {
+  const { heads, keyValueHeads, headDim, span } = options;
   const quads = headDim / 4;
   const block = Math.min(MAX_BLOCK_KEYS, Math.floor(BLOCK_FLOATS / headDim));
-  const causal = span.kind === 'causal';
-  const width = heads * quads;
-  const [qPitch, kPitch, keysAt, valuesAt] = causal
-    ? [width, keyValueHeads * quads, 0, 0]
-    : [3 * width, 3 * width, width, 2 * width];
-  const frame = causal
-    ? `let queries = params.count;
-  let first_row = 0u;
-  let visible = params.past + query + 1u;
-  let end = params.past + min(queries, (wid.x + 1u) * QUERIES);`
-    : `let queries = ${span.tokens}u;
-  let first_row = wid.z * queries;
-  let visible = queries;
-  let end = queries;`;
+  const { bindings, queryPitch, functions, frame, visible } = spanCode(options);
   return program(
     `attention ${span.kind}`,
-    { params, q: vectors('read'), k: vectors('read'), v: vectors('read'), y: vectors('write') },
+    { params, q: vectors('read'), ...bindings, y: vectors('write') },
     `
 const QUERIES = ${QUERIES}u;
 const QUADS = ${quads}u;
 const BLOCK = ${block}u;
-const Q_PITCH = ${qPitch}u;
-const K_PITCH = ${kPitch}u;
-var<workgroup> keys: array<vec4<f32>, BLOCK * QUADS>;
-var<workgroup> values: array<vec4<f32>, BLOCK * QUADS>;
+${functions}
+var<workgroup> k_block: array<vec4<f32>, BLOCK * QUADS>;
+var<workgroup> v_block: array<vec4<f32>, BLOCK * QUADS>;
 
 @compute @workgroup_size(QUERIES)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let query = wid.x * QUERIES + lid;
-  ${frame}
-  let q_at = (first_row + query) * Q_PITCH + wid.y * QUADS;
-  let k_at = first_row * K_PITCH + (wid.y / ${heads / keyValueHeads}u) * QUADS;
+  ${frame('QUERIES')}
+  let visible = ${visible('query')};
+  let q_at = (first_row + query) * ${queryPitch}u + wid.y * QUADS;
+  let kv = wid.y / ${heads / keyValueHeads}u;
   var mine: array<vec4<f32>, QUADS>;
   var sum: array<vec4<f32>, QUADS>;
   if (query < queries) {
@@ -72,19 +50,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       var a = vec4<f32>();
       var b = vec4<f32>();
       if (key < end) {
-        a = k[${keysAt}u + k_at + key * K_PITCH + i % QUADS];
-        b = v[${valuesAt}u + k_at + key * K_PITCH + i % QUADS];
+        a = keys_at(first_row + key, kv, i % QUADS) * keys_scale(first_row + key, kv);
+        b = values_at(first_row + key, kv, i % QUADS) * values_scale(first_row + key, kv);
       }
-      keys[i] = a;
-      values[i] = b;
+      k_block[i] = a;
+      v_block[i] = b;
     }
     workgroupBarrier();
     var scores: array<f32, BLOCK>;
     var block_highest = highest;
     for (var j = 0u; j < BLOCK; j++) {
       var s = 0.0f;
-      for (var d = 0u; d < QUADS; d++) { s += dot(mine[d], keys[j * QUADS + d]); }
-      if (start + j >= visible || start + j >= end) { s = -3.0e38f; }
+      for (var d = 0u; d < QUADS; d++) { s += dot(mine[d], k_block[j * QUADS + d]); }
+      if (start + j >= visible) { s = -3.0e38f; }
       scores[j] = s;
       block_highest = max(block_highest, s);
     }
@@ -95,11 +73,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var j = 0u; j < BLOCK; j++) {
       let p = select(0.0f, exp(scores[j] - highest), scores[j] > -2.9e38f);
       total += p;
-      for (var d = 0u; d < QUADS; d++) { sum[d] += p * values[j * QUADS + d]; }
+      for (var d = 0u; d < QUADS; d++) { sum[d] += p * v_block[j * QUADS + d]; }
     }
   }
   if (query < queries) {
-    let y_at = (first_row + query) * ${width}u + wid.y * QUADS;
+    let y_at = (first_row + query) * ${heads * quads}u + wid.y * QUADS;
     for (var d = 0u; d < QUADS; d++) { y[y_at + d] = sum[d] / total; }
   }
 }`,

@@ -4,18 +4,22 @@ import {
   FLOAT16,
   FLOAT32,
   SYMMETRIC_4BIT,
-  packBilevel,
   packFloat,
-  packSymmetric,
-  quantizeBilevelTensor,
-  quantizeSymmetric,
+  packWeight,
   unpackToFloat,
 } from '@speedq/format';
 import type { PackedTensor, Scheme } from '@speedq/format';
 import { describe, expect, it } from 'vitest';
 import { ONE_ROW } from '../../engine/recorder.ts';
 import { requestTestDevice } from '../../node.ts';
-import { OpBench, PER_COUNT, maxDifference, randomFloats, sideBySide } from '../../testing/harness.ts';
+import {
+  OpBench,
+  PER_COUNT,
+  maxDifference,
+  packTensor,
+  randomFloats,
+  sideBySide,
+} from '../../testing/harness.ts';
 import { normReference } from '../norm/reference.ts';
 import { recordGated, recordHead, recordLinear } from './record.ts';
 import { linearReference } from './reference.ts';
@@ -24,10 +28,7 @@ const gpu = await requestTestDevice();
 const EPSILON = 1e-6;
 
 function pack(scheme: Scheme, rows: number, columns: number, seed: number): PackedTensor {
-  const values = randomFloats(rows * columns, seed);
-  if (scheme.kind === 'float') return packFloat(values, [rows, columns], scheme);
-  if (scheme.kind === 'symmetric') return packSymmetric(quantizeSymmetric(values, rows, columns));
-  return packBilevel(quantizeBilevelTensor(values, rows, columns, scheme));
+  return packWeight(randomFloats(rows * columns, seed), [rows, columns], scheme);
 }
 
 /** Rows around 3 with norm weights around 1: a norm left out, or applied twice, shows. */

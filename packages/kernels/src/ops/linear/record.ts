@@ -1,10 +1,14 @@
-import { SpeedqError } from '@speedq/format';
+import { SpeedqError, schemeName } from '@speedq/format';
 import { spread } from '../../engine/grid.ts';
 import type { Recorder, Value } from '../../engine/recorder.ts';
 import { ONE_ROW, rowCount } from '../../engine/recorder.ts';
+import { chosenVariant } from '../../engine/variants.ts';
 import type { Candidates } from '../argmax/record.ts';
-import { TILE_FEATURES, TILE_ROWS, matmulProgram } from './matmul.ts';
-import { matvecProgram, matvecRows } from './matvec.ts';
+import { MATMUL_VARIANTS } from './matmul-variants.ts';
+import { matmulProgram, matmulSuits } from './matmul.ts';
+import type { MatvecVariant } from './matvec-variants.ts';
+import { MATVEC_VARIANTS, matvecRows } from './matvec-variants.ts';
+import { matvecProgram, matvecSuits } from './matvec.ts';
 import type { MatvecOptions } from './options.ts';
 import type { Matrix, MatrixPart } from './weight.ts';
 
@@ -19,6 +23,11 @@ export interface LinearInputs {
   readonly residual?: Value;
   /** For a single row: x/√(mean(x²)+epsilon)·weight takes the place of x; weight [columns]. */
   readonly norm?: { readonly epsilon: number; readonly weight: GPUBuffer };
+}
+
+/** The name under which a variant for these shapes is chosen (VariantChoice). */
+export function linearKey(op: 'matvec' | 'matmul', { scheme, rows, columns }: Omit<Matrix, 'parts'>): string {
+  return `${op} ${schemeName(scheme)} ${rows}x${columns}`;
 }
 
 /** Whether the value has one row in every run, which is when the matrix-vector program takes it. */
@@ -48,12 +57,12 @@ export function recordHead(
   inputs: LinearInputs,
 ): { readonly logits: Value; readonly candidates: Candidates } {
   const parts = partsOf([matrix]);
-  const groups = parts.reduce((sum, part) => sum + groupsOf(part), 0);
+  const groups = parts.reduce((sum, part) => sum + matvecOf(recorder, x, parts, part, inputs).groups, 0);
   const candidates = {
     values: recorder.value('best logits', ONE_ROW, groups),
     indices: recorder.value('ids of best logits', ONE_ROW, groups),
   };
-  return { logits: recordParts(recorder, x, parts, inputs, candidates), candidates };
+  return { logits: recordParts(recorder, x, parts, inputs, { candidates }), candidates };
 }
 
 /**
@@ -71,7 +80,7 @@ export function recordGated(
     const [part] = joined.parts;
     return [{ matrix: joined, part, offset: 0, rows: half, first }];
   };
-  if (isSingleRow(recorder, x)) return recordParts(recorder, x, halfFrom(half), { norm }, undefined, true);
+  if (isSingleRow(recorder, x)) return recordParts(recorder, x, halfFrom(half), { norm }, { gated: true });
   const gate = recordParts(recorder, x, halfFrom(0), {});
   return recordParts(recorder, x, halfFrom(half), { gate });
 }
@@ -97,8 +106,43 @@ function partsOf(matrices: readonly Matrix[]): Part[] {
   return parts;
 }
 
-function groupsOf({ matrix, rows }: Part): number {
-  return Math.ceil(rows / matvecRows(matrix.columns));
+/** What a program of one part is made from, but for what only some single rows have. */
+function optionsOf(x: Value, parts: readonly Part[], part: Part, inputs: LinearInputs): MatvecOptions {
+  const { matrix, offset, first } = part;
+  const { bias, scale, gate, residual, activation, norm } = inputs;
+  return {
+    scheme: matrix.scheme,
+    rows: x.rows,
+    columns: matrix.columns,
+    features: parts.reduce((sum, { rows }) => sum + rows, 0),
+    part: { offset, rows: part.rows, first, bufferRows: part.part.rows },
+    epilogue: {
+      bias: bias !== undefined,
+      activation: activation ?? 'none',
+      scale: scale !== undefined,
+      gate: gate !== undefined,
+      residual: residual !== undefined,
+    },
+    norm,
+  };
+}
+
+/** The matrix-vector variant that a part takes, and its workgroups. */
+function matvecOf(
+  recorder: Recorder,
+  x: Value,
+  parts: readonly Part[],
+  part: Part,
+  inputs: LinearInputs,
+  gated = false,
+): { readonly variant: MatvecVariant; readonly groups: number } {
+  const options = { ...optionsOf(x, parts, part, inputs), gated };
+  const variant = chosenVariant(recorder.variants, MATVEC_VARIANTS, {
+    op: 'matvec',
+    key: linearKey('matvec', part.matrix),
+    suits: (one) => matvecSuits(one, options),
+  });
+  return { variant, groups: Math.ceil(part.rows / matvecRows(variant, options.columns)) };
 }
 
 function recordParts(
@@ -106,53 +150,45 @@ function recordParts(
   x: Value,
   parts: readonly Part[],
   inputs: LinearInputs,
-  candidates?: Candidates,
-  gated = false,
+  { candidates, gated = false }: { readonly candidates?: Candidates; readonly gated?: boolean } = {},
 ): Value {
-  const { bias, scale, gate, residual, activation, norm } = inputs;
-  const { rows } = x;
+  const { bias, scale, gate, residual, norm } = inputs;
   const features = parts.reduce((sum, part) => sum + part.rows, 0);
-  const y = residual ?? recorder.value(parts[0].matrix.name, rows, features);
+  const y = residual ?? recorder.value(parts[0].matrix.name, x.rows, features);
   const single = isSingleRow(recorder, x);
   let group = 0;
   for (const part of parts) {
-    const { matrix, offset, first } = part;
-    const { columns } = matrix;
+    const { name, columns } = part.matrix;
     if (x.width !== columns) {
       throw new SpeedqError(
         'shape-mismatch',
-        `${matrix.name} takes ${columns} features, the configuration gives it ${x.width}. Check config.json against the weights.`,
+        `${name} takes ${columns} features, the configuration gives it ${x.width}. Check config.json against the weights.`,
       );
     }
-    const options: MatvecOptions = {
-      scheme: matrix.scheme,
-      rows,
-      columns,
-      features,
-      part: { offset, rows: part.rows, first, bufferRows: part.part.rows },
-      epilogue: {
-        bias: bias !== undefined,
-        activation: activation ?? 'none',
-        scale: scale !== undefined,
-        gate: gate !== undefined,
-        residual: residual !== undefined,
-      },
-      norm,
-      gated,
-      candidates: candidates && { offset: group },
-    };
+    const options = optionsOf(x, parts, part, inputs);
     const { codes, meta } = part.part;
-    const weights = [codes, meta];
-    const rest = [bias, scale, gate, y, candidates?.values, candidates?.indices];
-    recorder.dispatch(
-      (single ? matvecProgram : matmulProgram)(options),
-      [recorder.params, x, norm?.weight, ...weights, ...rest],
-      (count) =>
-        single
-          ? spread(groupsOf(part))
-          : [Math.ceil(part.rows / TILE_FEATURES), Math.ceil(rowCount(rows, count) / TILE_ROWS), 1],
-    );
-    group += groupsOf(part);
+    const resources = [recorder.params, x, norm?.weight, codes, meta, bias, scale, gate, y];
+    if (single) {
+      const { variant, groups } = matvecOf(recorder, x, parts, part, inputs, gated);
+      const special = { gated, candidates: candidates && { offset: group } };
+      recorder.dispatch(
+        matvecProgram({ ...options, ...special }, variant),
+        [...resources, candidates?.values, candidates?.indices],
+        () => spread(groups),
+      );
+      group += groups;
+    } else {
+      const variant = chosenVariant(recorder.variants, MATMUL_VARIANTS, {
+        op: 'matmul',
+        key: linearKey('matmul', part.matrix),
+        suits: (one) => matmulSuits(one, options),
+      });
+      recorder.dispatch(matmulProgram(options, variant), resources, (count) => [
+        Math.ceil(part.rows / variant.tileFeatures),
+        Math.ceil(rowCount(x.rows, count) / variant.tileRows),
+        1,
+      ]);
+    }
   }
   return y;
 }

@@ -2,6 +2,8 @@ import { SpeedqError, bilevelLayout, panelMetaWords, symmetricCentre } from '@sp
 import type { BilevelLayout, BilevelScheme, FloatScheme, Scheme, SymmetricScheme } from '@speedq/format';
 import type { Binding } from '../../engine/program.ts';
 import { float, vectors, wordVectors, words } from '../../engine/program.ts';
+import type { IntegerCode } from './integer-code.ts';
+import { SPREAD_HIGH, UNIT_STRUCT, integerBytes, integerLayout } from './integer-code.ts';
 import { HALF_PAIR } from './wgsl.ts';
 
 /** Programs read weights in units of 16 consecutive columns of a row: no group is narrower. */
@@ -18,6 +20,8 @@ export interface WeightCode {
    * vec4<f32>`, the products of rows row0…row0+3 (row0 a multiple of 4; rows beyond the last may repeat it).
    */
   readonly functions: string;
+  /** For formats whose codes can be multiplied as they are. */
+  readonly integer?: IntegerCode;
 }
 
 /** @throws SpeedqError 'unsupported' for what the kernels cannot read. */
@@ -81,7 +85,7 @@ function fields(word: string, bits: number, shift: number): string {
 }
 
 /** The codes of a unit: 2-bit codes fill one word, 4-bit codes two; 3-bit codes one and a half word of high bits. */
-interface UnitWords {
+export interface UnitWords {
   readonly words: readonly string[];
   /** Holds the 16 high bits in its low half; what its high half holds does not matter. */
   readonly high?: string;
@@ -121,6 +125,28 @@ fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
   return array(${values.join(',\n    ')});
 }
 ${DOT_BY_ROW}`,
+    integer: {
+      layout: integerLayout(unit),
+      functions: `
+${UNIT_STRUCT}
+${SPREAD_HIGH}
+fn integer_weights(row: u32, unit: u32) -> Unit {
+  let at = ${at};
+  let group = row * GROUPS + unit / ${groupSize / UNIT}u;
+  let s = half_pair(meta_words[group / 2u])[group % 2u];
+  return Unit(vec4(${integerBytes(unit).join(', ')}), vec2(s, s * ${float(symmetricCentre(scheme))}));
+}
+fn integer_row(row: u32, unit: u32, x: vec4<u32>, level: vec2<f32>) -> f32 {
+  let w = integer_weights(min(row, ROWS - 1u), unit);
+  let sum = dot4I8Packed(w.codes.x, x.x) + dot4I8Packed(w.codes.y, x.y) + dot4I8Packed(w.codes.z, x.z)
+    + dot4I8Packed(w.codes.w, x.w);
+  return w.level.x * level.x * f32(sum) - w.level.y * level.y;
+}
+fn integer_rows(row0: u32, unit: u32, x: vec4<u32>, level: vec2<f32>) -> vec4<f32> {
+  return vec4(integer_row(row0, unit, x, level), integer_row(row0 + 1u, unit, x, level),
+    integer_row(row0 + 2u, unit, x, level), integer_row(row0 + 3u, unit, x, level));
+}`,
+    },
   };
 }
 
@@ -181,7 +207,22 @@ function bilevelCode(scheme: BilevelScheme, columns: number): WeightCode {
     unitCodes(rowWords(row))
       .map((codes, i) => `dot(${codes}, x${i})`)
       .join(' + ');
-  const { value, product, scales, zeros } = levels(scheme, layout, groups, meta);
+  const integerProduct = (row: number) =>
+    integerBytes(rowWords(row))
+      .map((bytes, i) => `dot4I8Packed(${bytes}, x[${i}])`)
+      .join(' + ');
+  const locate = `let lane = row % PANEL;
+  let block = (row / PANEL) * GROUPS + unit / GROUP_UNITS;
+  let at = lane * GROUP_UNITS + unit % GROUP_UNITS;
+  let z = zeros4(block, lane & ~3u)[lane & 3u];
+  let s = scales4(block, lane & ~3u)[lane & 3u];
+  ${loads}`;
+  const locateFour = `let lane = row0 % PANEL;
+  let block = (row0 / PANEL) * GROUPS + unit / GROUP_UNITS;
+  ${byFour ? loadFour : 'let at = lane * GROUP_UNITS + unit % GROUP_UNITS;'}
+  let s = scales4(block, lane);
+  let z = zeros4(block, lane);`;
+  const { value, product, offset, scales, zeros } = levels(scheme, layout, groups, meta);
   return {
     bindings: {
       codes: byFour ? wordVectors('read') : words('read'),
@@ -213,25 +254,32 @@ fn zeros4(block: u32, lane: u32) -> vec4<f32> {
 }
 
 fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
-  let lane = row % PANEL;
-  let block = (row / PANEL) * GROUPS + unit / GROUP_UNITS;
-  let at = lane * GROUP_UNITS + unit % GROUP_UNITS;
-  let z = zeros4(block, lane & ~3u)[lane & 3u];
-  let s = scales4(block, lane & ~3u)[lane & 3u];
-  ${loads}
+  ${locate}
   return array(${unitCodes(loaded).map(value).join(',\n    ')});
 }
 
 fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
-  let lane = row0 % PANEL;
-  let block = (row0 / PANEL) * GROUPS + unit / GROUP_UNITS;
+  ${locateFour}
   let total = dot(x0 + x1 + x2 + x3, vec4(1.0f));
-  ${byFour ? loadFour : 'let at = lane * GROUP_UNITS + unit % GROUP_UNITS;'}
   let products = vec4(${[0, 1, 2, 3].map(rowProduct).join(',\n    ')});
-  let s = scales4(block, lane);
-  let z = zeros4(block, lane);
   return ${product};
 }`,
+    integer: {
+      layout: integerLayout(own),
+      functions: `
+${UNIT_STRUCT}
+${SPREAD_HIGH}
+fn integer_weights(row: u32, unit: u32) -> Unit {
+  ${locate}
+  return Unit(vec4(${integerBytes(loaded).join(', ')}), vec2(s, ${offset}));
+}
+fn integer_rows(row0: u32, unit: u32, x: vec4<u32>, level: vec2<f32>) -> vec4<f32> {
+  ${locateFour}
+  let total = level.y;
+  let products = level.x * vec4<f32>(vec4(${[0, 1, 2, 3].map(integerProduct).join(',\n    ')}));
+  return ${product};
+}`,
+    },
   };
 }
 
@@ -241,6 +289,8 @@ interface Levels {
   readonly value: (codes: string) => string;
   /** Products of four rows from `products` = Σq·x and `total` = Σx: the zero leaves the sum. */
   readonly product: string;
+  /** What is taken from s·code to give the weight. */
+  readonly offset: string;
   /** Scales from a word of their codes and `level`, the block's two fp16 values. */
   readonly scales: (word: string) => string;
   /** Statements that return zeros from a word of their low bits. */
@@ -257,6 +307,7 @@ function levels(
     return {
       value: (codes) => `s * ${codes} - z`,
       product: 's * products - z * total',
+      offset: 'z',
       scales: (word) => `vec4<f32>(${fields(word, 4, 0)}) * level.x`,
       zeros: (word) => `return vec4<f32>(${fields(word, 4, 0)}) * half_pair(${meta(`${metaWords - 1}u`)}).y;`,
     };
@@ -265,6 +316,7 @@ function levels(
   return {
     value: (codes) => `s * (${codes} - z)`,
     product: 's * (products - z * total)',
+    offset: 's * z',
     scales: (word) => `vec4<f32>(${fields(word, 4, 0)}) * level.x + level.y`,
     zeros: (word) =>
       zeroHighBits === 0

@@ -11,7 +11,7 @@ describe.skipIf(gpu === null)('rope and cache write', () => {
   it.each([
     [1, 0, 4, 2, 16],
     [5, 123, 7, 1, 16],
-    [3, 1000, 2, 2, 6],
+    [3, 1000, 2, 2, 12],
   ])('%i tokens after %i, %i heads over %i of %i', async (count, past, heads, keyValueHeads, headDim) => {
     const [width, pitch] = [heads * headDim, keyValueHeads * headDim];
     const [q, k, v] = [width, pitch, pitch].map((w, seed) => randomFloats(count * w, seed + past));
@@ -19,6 +19,7 @@ describe.skipIf(gpu === null)('rope and cache write', () => {
     const capacity = past + count + 1;
     const old = randomFloats(capacity * pitch, 9);
     const cache = {
+      format: 'f32' as const,
       keys: bench.buffer(old),
       values: bench.buffer(old),
       ropeTable: bench.buffer(ropeTable(capacity, headDim, 1e6)),
