@@ -1,7 +1,7 @@
 import type { Need } from './program.ts';
 
 /** Features of devices that some variants use: ask for those the adapter has. None is needed. */
-export const OPTIONAL_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
+const OPTIONAL_FEATURES = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
 
 /** The optional features an adapter has, for `requestDevice`. */
 export function optionalFeatures(adapter: Pick<GPUAdapter, 'features'>): GPUFeatureName[] {

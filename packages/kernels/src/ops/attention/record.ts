@@ -27,10 +27,10 @@ function checkHeads({ heads, keyValueHeads, headDim }: Heads): void {
 }
 
 /** The names under which variants for these heads are chosen (VariantChoice). */
-export function attentionKey(kind: 'tiles' | 'causal', { heads, keyValueHeads, headDim }: Heads): string {
+function attentionKey(kind: 'tiles' | 'causal', { heads, keyValueHeads, headDim }: Heads): string {
   return `attention ${kind} ${heads}/${keyValueHeads}x${headDim}`;
 }
-export function decodeKey({ heads, keyValueHeads, headDim }: Heads): string {
+function decodeKey({ heads, keyValueHeads, headDim }: Heads): string {
   return `decode-attention ${heads}/${keyValueHeads}x${headDim}`;
 }
 

@@ -26,7 +26,7 @@ export interface LinearInputs {
 }
 
 /** The name under which a variant for these shapes is chosen (VariantChoice). */
-export function linearKey(op: 'matvec' | 'matmul', { scheme, rows, columns }: Omit<Matrix, 'parts'>): string {
+function linearKey(op: 'matvec' | 'matmul', { scheme, rows, columns }: Omit<Matrix, 'parts'>): string {
   return `${op} ${schemeName(scheme)} ${rows}x${columns}`;
 }
 
