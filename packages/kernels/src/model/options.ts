@@ -44,7 +44,7 @@ export function capacitiesOf({ vision, language }: InternVLConfig, options: WebG
   if (!KEY_VALUE_FORMATS.includes(capacities.keyValueFormat)) {
     throw new SpeedqError(
       'invalid-argument',
-      `keyValueFormat must be one of ${KEY_VALUE_FORMATS.join(', ')}, got ${String(capacities.keyValueFormat)}.`,
+      `keyValueFormat must be one of ${KEY_VALUE_FORMATS.join(', ')}, got ${capacities.keyValueFormat as string}.`,
     );
   }
   if (options.maxContext > language.maxPositionEmbeddings) {

@@ -153,7 +153,7 @@ describe.skipIf(gpu === null)('all variants of the linears', () => {
       ...Object.keys(MATMUL_VARIANTS).map((matmul) => ({ matmul })),
     ].flatMap((choice) => {
       const count = 'matvec' in choice ? 1 : 8;
-      const bench = new OpBench(gpu!.device, count, choice as Record<string, string>);
+      const bench = new OpBench(gpu!.device, count, choice);
       for (const [scheme, rows, columns] of CASES) {
         const packed = packWeight(randomFloats(rows * columns, 1), [rows, columns], scheme);
         recordLinear(
