@@ -12,14 +12,7 @@ import type { PackedTensor, Scheme } from '@speedq/format';
 import { describe, expect, it } from 'vitest';
 import { ONE_ROW } from '../../engine/recorder.ts';
 import { requestTestDevice } from '../../node.ts';
-import {
-  OpBench,
-  PER_COUNT,
-  maxDifference,
-  packTensor,
-  randomFloats,
-  sideBySide,
-} from '../../testing/harness.ts';
+import { OpBench, PER_COUNT, maxDifference, randomFloats, sideBySide } from '../../testing/harness.ts';
 import { normReference } from '../norm/reference.ts';
 import { recordGated, recordHead, recordLinear } from './record.ts';
 import { linearReference } from './reference.ts';

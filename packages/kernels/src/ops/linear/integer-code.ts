@@ -1,4 +1,4 @@
-import type { UnitWords } from './weight-code.ts';
+import type { UnitWords } from './unit-words.ts';
 
 /** Weights as small integers: w = level.x · code - level.y for each row and unit. */
 export interface IntegerCode {
