@@ -1,15 +1,17 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const repositoryRoot = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 
+const ownGoldens = join(repositoryRoot, 'tests/goldens');
 /** The folder of reference outputs: `GOLDENS`, relative to the repository root, or `tests/goldens`. */
-const goldensFolder = resolve(repositoryRoot, process.env.GOLDENS ?? 'tests/goldens');
+const goldensFolder = resolve(repositoryRoot, process.env.GOLDENS ?? ownGoldens);
 
-/** Path inside the goldens folder. */
+/** Path inside the goldens folder; a kind of case that `GOLDENS` does not have is taken from our own. */
 export function goldenPath(...parts: string[]): string {
-  return join(goldensFolder, ...parts);
+  const [kind] = parts;
+  return join(existsSync(join(goldensFolder, kind)) ? goldensFolder : ownGoldens, ...parts);
 }
 
 export function readGolden(...parts: string[]): Uint8Array {

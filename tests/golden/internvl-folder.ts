@@ -18,10 +18,15 @@ export function internvlCases(): { name: string; expected: string }[] {
   return cases;
 }
 
-/** A golden tensor file: float and integer tensors by name. */
+/** A file of a golden model: float and integer tensors by name. */
 export function openTensors(...path: string[]) {
+  return openTensorFile(FOLDER, ...path);
+}
+
+/** The same anywhere in the goldens folder. */
+export function openTensorFile(...path: string[]) {
   const file = path.join('/');
-  const bytes = readGolden(FOLDER, ...path);
+  const bytes = readGolden(...path);
   const header = parseSafetensors(bytes, file);
   return {
     names: [...header.tensors.keys()],
@@ -31,7 +36,9 @@ export function openTensors(...path: string[]) {
       return tensorToFloats(tensorBytes(bytes, info), info.dtype);
     },
     integers(name: string): Int32Array {
-      return new Int32Array(Uint8Array.from(tensorBytes(bytes, requireTensor(header, name, file))).buffer);
+      const info = requireTensor(header, name, file);
+      const { buffer } = Uint8Array.from(tensorBytes(bytes, info));
+      return info.dtype === 'I8' ? Int32Array.from(new Int8Array(buffer)) : new Int32Array(buffer);
     },
   };
 }

@@ -56,3 +56,22 @@ export async function readOptionalJsonFile(path: string, options: TextFileOption
     );
   }
 }
+
+/** Fields that readers in Python insist on as floats; JSON.stringify writes 1.0 as 1. */
+const FLOAT_FIELDS = [
+  'downsample_ratio',
+  'drop_path_rate',
+  'factor',
+  'initializer_factor',
+  'initializer_range',
+  'layer_norm_eps',
+  'layer_scale_init_value',
+  'rms_norm_eps',
+  'rope_theta',
+];
+const INTEGRAL_FLOAT = new RegExp(`^( *"(?:${FLOAT_FIELDS.join('|')})": -?\\d+)(,?)$`, 'gm');
+
+/** The text of a model's config.json. */
+export function modelConfigText(config: unknown): string {
+  return `${JSON.stringify(config, null, 2)}\n`.replace(INTEGRAL_FLOAT, '$1.0$2');
+}

@@ -3,6 +3,7 @@ import type { ParameterSpec } from '@speedq/model';
 import { synthesizeTokenizerJson } from '@speedq/processor';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { modelConfigText } from './json-file.ts';
 import { writeOutputFolder } from './output-folder.ts';
 import { writeFloatCheckpoint } from './packing/float-checkpoint.ts';
 import { originalLayout } from './packing/original-layout.ts';
@@ -34,7 +35,7 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<voi
   await writeOutputFolder(outDir, { force, marker: 'config.json' }, async (folder) => {
     const writeJson = (name: string, value: unknown) =>
       writeFile(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
-    await writeJson('config.json', configJson);
+    await writeFile(join(folder, 'config.json'), modelConfigText(configJson));
     const { vocab, merges, addedTokens } = syntheticVocabulary();
     if (layout === 'original') {
       await writeJson('vocab.json', vocab);

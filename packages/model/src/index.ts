@@ -16,4 +16,6 @@ export { parseConfig } from './config.ts';
 export { elementCount, parameterInventory } from './inventory.ts';
 export type { ModelPart, ParameterRole, ParameterSpec } from './inventory.ts';
 export { canonicalTensors } from './checkpoint.ts';
+export { canonicalNames } from './tensor-names.ts';
+export type { CanonicalName } from './tensor-names.ts';
 export type { RawTensorSource, TensorSource } from './checkpoint.ts';

@@ -9,8 +9,8 @@ export interface CanonicalName {
   readonly block?: RowBlock;
 }
 
-/** Buffers some exporters write next to the parameters; they are recomputed, not read. */
-const BUFFERS = [/\.rotary_emb\.inv_freq$/, /\.embeddings\.position_ids$/];
+/** Buffers some exporters and trainers write next to the parameters; they are recomputed, not read. */
+const BUFFERS = [/\.rotary_emb\.inv_freq$/, /\.embeddings\.position_ids$/, /\.weight_quantizer\./];
 
 /** Parts of an original-layout vision layer that map one to one. */
 const ORIGINAL_VISION_LAYER: Readonly<Record<string, string>> = {

@@ -4,6 +4,8 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineCommand } from '../cli/command.ts';
 import { writeOnnxFolder } from '../export/onnx-folder.ts';
+import { openReferenceCodes } from '../import/reference-codes.ts';
+import { modelConfigText } from '../json-file.ts';
 import { requireFloat, requirePacked, withModelFolder } from '../model-folder.ts';
 import type { ModelFolder } from '../model-folder.ts';
 import { writeOutputFolder } from '../output-folder.ts';
@@ -12,7 +14,6 @@ import { writeFloatCheckpoint } from '../packing/float-checkpoint.ts';
 import type { FloatTensor } from '../packing/float-checkpoint.ts';
 import { originalLayout } from '../packing/original-layout.ts';
 import { packModel, sideFiles } from '../packing/pack-model.ts';
-import { asReference } from '../recipes/recipes.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 
 export const exportModel = defineCommand({
@@ -41,7 +42,17 @@ export const exportModel = defineCommand({
       default: 'f32',
       description: 'for --to float; no 16-bit format holds dequantized weights exactly',
     },
-    reference: { type: 'boolean', description: 'the arithmetic of the reference implementation' },
+    codes: {
+      type: 'string',
+      hint: 'DIR',
+      description:
+        "for --to packed: integer codes that the reference implementation's export wrote; in place of a recipe, " +
+        'what they do not cover stays float',
+    },
+    reference: {
+      type: 'boolean',
+      description: "for --to packed: round as the reference implementation's export does, in bfloat16",
+    },
     force: { type: 'boolean', description: 'replace an earlier output' },
   },
   async run({ args, options, output, progress, signal }) {
@@ -70,11 +81,15 @@ export const exportModel = defineCommand({
         output.print(out);
         return { out, kind: 'onnx', fast: options.fast };
       }
-      const named = await loadRecipe(options.recipe);
-      const recipe = options.reference ? asReference(named) : named;
+      const float = requireFloat(folder);
+      const codes =
+        options.codes === undefined ? undefined : await openReferenceCodes(options.codes, float.tensors);
+      const recipe = codes?.recipe ?? (await loadRecipe(options.recipe));
       const manifest = await packModel({
-        folder: requireFloat(folder),
+        folder: float,
         recipe,
+        override: codes && (async (name) => ({ packed: await codes.read(name) })),
+        asReferenceExport: options.reference,
         outDir: out,
         force,
         signal,
@@ -86,7 +101,8 @@ export const exportModel = defineCommand({
       const bytes = totalBytes(manifest);
       task.finish(`${manifest.files.length} files, ${formatBytes(bytes)}`);
       output.print(out);
-      return { out, kind: 'packed', recipe: recipe.name, method: 'rtn', files: manifest.files.length, bytes };
+      const method = codes === undefined ? 'rtn' : 'codes';
+      return { out, kind: 'packed', recipe: recipe.name, method, files: manifest.files.length, bytes };
     });
   },
 });
@@ -110,7 +126,7 @@ async function exportFloat(folder: ModelFolder, { out, force, dtype, signal }: F
     const key = 'dtype' in config ? 'dtype' : 'torch_dtype';
     await writeFile(
       join(partial, 'config.json'),
-      `${JSON.stringify({ ...config, [key]: dtype === 'f32' ? 'float32' : 'bfloat16' }, null, 2)}\n`,
+      modelConfigText({ ...config, [key]: dtype === 'f32' ? 'float32' : 'bfloat16' }),
     );
     for (const file of sideFiles(folder)) await copyFile(join(folder.path, file), join(partial, file));
     const tensors = storedTensors(folder, signal);

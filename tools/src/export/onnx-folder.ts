@@ -1,6 +1,7 @@
 import { parameterInventory } from '@speedq/model';
 import { copyFile, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { modelConfigText } from '../json-file.ts';
 import type { PackedModelFolder } from '../model-folder.ts';
 import { writeOutputFolder } from '../output-folder.ts';
 import { sideFiles } from '../packing/pack-model.ts';
@@ -33,7 +34,7 @@ export async function writeOnnxFolder(options: OnnxExportOptions): Promise<void>
   await writeOutputFolder(out, { force, marker: 'config.json' }, async (partial) => {
     await mkdir(join(partial, 'onnx'));
     for (const file of sideFiles(folder)) await copyFile(join(folder.path, file), join(partial, file));
-    await writeFile(join(partial, 'config.json'), `${JSON.stringify(onnxConfig(folder, suffix), null, 2)}\n`);
+    await writeFile(join(partial, 'config.json'), modelConfigText(onnxConfig(folder, suffix)));
     for (const [i, name] of GRAPHS.entries()) {
       signal.throwIfAborted();
       await writeGraph(

@@ -10,6 +10,7 @@ import type { GroupRange, ManifestFile, PackedManifest, PackedTensor, ShardPlan 
 import type { TensorSource } from '@speedq/model';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { modelConfigText } from '../json-file.ts';
 import type { ModelFolder } from '../model-folder.ts';
 import { INDEX_FILE } from '../model-folder/float-weights.ts';
 import { writeOutputFolder } from '../output-folder.ts';
@@ -33,6 +34,8 @@ export interface PackOptions {
   /** Values to store; default: the folder's own. */
   readonly source?: TensorSource;
   readonly override?: (name: string) => TensorOverride | undefined | Promise<TensorOverride | undefined>;
+  /** Tensors that nothing overrides are rounded as the reference implementation's export does. */
+  readonly asReferenceExport?: boolean;
   /** Counts shards. */
   readonly onShard?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -89,7 +92,7 @@ export async function writePackedModel(
   const { folder, recipe, source = folder.tensors, override, onShard, signal } = options;
   const metadata = await resolveMetadata(folder);
   const plan = await planPacking(recipe, source, signal);
-  const reference = !recipe.fixes.storedArithmetic;
+  const reference = options.asReferenceExport ? 'export' : !recipe.fixes.storedArithmetic;
   const files: ManifestFile[] = [];
   const write = async (name: string, bytes: Uint8Array): Promise<void> => {
     await writeFile(join(outDir, name), bytes);
@@ -132,19 +135,15 @@ export function sideFiles({ files }: ModelFolder): string[] {
 
 /** config.json of the source, saying that and how the weights are quantized. */
 function packedConfig({ config, configJson }: ModelFolder, recipe: Recipe): string {
-  return `${JSON.stringify(
-    {
-      ...configJson,
-      // The original layout leaves this id to the tokenizer; readers of the packed model need not look there.
-      ...(config.layout === 'original' ? { img_context_token_id: config.imageTokenId } : {}),
-      quantization_config: {
-        quant_method: 'speedq',
-        format_version: 1,
-        recipe: recipe.name,
-        schemes: recipe.schemes,
-      },
+  return modelConfigText({
+    ...configJson,
+    // The original layout leaves this id to the tokenizer; readers of the packed model need not look there.
+    ...(config.layout === 'original' ? { img_context_token_id: config.imageTokenId } : {}),
+    quantization_config: {
+      quant_method: 'speedq',
+      format_version: 1,
+      recipe: recipe.name,
+      schemes: recipe.schemes,
     },
-    null,
-    2,
-  )}\n`;
+  });
 }

@@ -10,12 +10,13 @@ import type {
   SymmetricScheme,
 } from '@speedq/format';
 import type { TensorSource } from '@speedq/model';
+import { packAsReferenceExports } from '../import/reference-arithmetic.ts';
 
 export interface QuantizeTensorOptions {
   /** Bounds per group that replace each group's own. */
   readonly range?: GroupRange;
-  /** Codes chosen by the reference implementation's arithmetic. */
-  readonly reference?: boolean;
+  /** Codes chosen by the reference implementation's arithmetic: of its training, in float32, or of its export. */
+  readonly reference?: boolean | 'export';
   /** Elements quantized at a time; default: 16 MiB of floats, whatever the size of the table. */
   readonly chunkElements?: number;
 }
@@ -60,7 +61,12 @@ export async function quantizeTensor(
       max: options.range.max.subarray(start * groups, end * groups),
     };
     const { reference } = options;
-    chunks.push(packWeight(values, [end - start, columns], scheme, { name, reference, range: bounds }));
+    const shape = [end - start, columns] as const;
+    chunks.push(
+      reference === 'export'
+        ? packAsReferenceExports(values, shape, scheme, name)
+        : packWeight(values, shape, scheme, { name, reference, range: bounds }),
+    );
   }
   return chunks.length === 1 ? chunks[0] : joinRows(chunks, scheme, [rows, columns]);
 }

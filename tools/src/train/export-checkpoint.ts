@@ -1,6 +1,7 @@
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parameterInventory } from '@speedq/model';
+import { modelConfigText } from '../json-file.ts';
 import { writeFloatCheckpoint } from '../packing/float-checkpoint.ts';
 import { RELEASED_PREPROCESSOR } from '../random-model/released-shapes.ts';
 import { parameterLayout, parameterViews } from './parameter-layout.ts';
@@ -23,7 +24,7 @@ export async function exportCheckpoint(folder: string, pico: Pico, parameters: F
   await writeFloatCheckpoint(partial, tensors, 'BF16');
   const json = (name: string, value: unknown) =>
     writeFile(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
-  await json('config.json', configJson);
+  await writeFile(join(folder, 'config.json'), modelConfigText(configJson));
   await json('generation_config.json', {
     bos_token_id: configJson.text_config.bos_token_id,
     eos_token_id: configJson.text_config.eos_token_id,
