@@ -36,6 +36,13 @@ export type ErrorCode =
   | 'aborted'
   | 'internal';
 
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['network', 'device-lost', 'worker-died']);
+
+/** Whether the same request may succeed the next time, with nothing changed by a person. */
+export function isRetryable(code: ErrorCode): boolean {
+  return RETRYABLE.has(code);
+}
+
 /**
  * The one error class of the project. The message says what failed, what was expected, what was found and
  * what to do next; `code` is for programs.
@@ -54,5 +61,9 @@ export class SpeedqError extends Error {
     this.name = 'SpeedqError';
     this.code = code;
     this.details = options?.details;
+  }
+
+  get isRetryable(): boolean {
+    return isRetryable(this.code);
   }
 }

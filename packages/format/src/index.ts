@@ -1,4 +1,4 @@
-export { SpeedqError } from './errors.ts';
+export { isRetryable, SpeedqError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 
 export {

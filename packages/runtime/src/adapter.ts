@@ -45,3 +45,28 @@ export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
     );
   }
 }
+
+/** Pauses, in milliseconds, before asking again: a graphics process that crashed takes a moment to be there again. */
+const PAUSES = [0, 250, 500, 1000, 2000, 4000];
+
+/**
+ * A device in the place of one that was lost, on whichever adapter there is now.
+ * @throws {SpeedqError} `device-lost` when there is none for some seconds.
+ */
+export async function newDevice(): Promise<GPUDevice> {
+  let cause: unknown;
+  for (const pause of PAUSES) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    try {
+      return await requestDevice(await requestAdapter());
+    } catch (error) {
+      cause = error;
+    }
+  }
+  throw new SpeedqError(
+    'device-lost',
+    'The graphics device was lost, and the browser gives no other one at present. Ask again in a while, or reload ' +
+      'the page.',
+    { cause },
+  );
+}

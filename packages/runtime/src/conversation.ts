@@ -1,3 +1,4 @@
+import { SpeedqError } from '@speedq/format';
 import { contextExceeded } from './generate.ts';
 import type { ChatMessage, EncodedPrompt } from './prompt.ts';
 import type { ChatEngine, RespondOptions } from './engine.ts';
@@ -35,6 +36,11 @@ export class Conversation {
     this.usage = engine.encode(messages, false).ids.length;
   }
 
+  /** Tokens there is room for: less than at first once the GPU's memory gave out. */
+  get contextWindow(): number {
+    return this.engine.contextWindow;
+  }
+
   /** Tokens of the conversation so far. */
   get contextUsage(): number {
     return this.usage;
@@ -66,14 +72,26 @@ export class Conversation {
     messages: readonly ChatMessage[],
     options: RespondOptions = {},
   ): AsyncGenerator<string, void, void> {
-    const share = Math.floor(this.engine.contextWindow * ANSWER_SHARE);
-    const { history, prompt } = this.fit(messages, true, Math.min(share, options.maxNewTokens ?? share));
     const last = messages.at(-1);
     const started = last?.prefix ? last.parts : [];
     let text = started.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
-    for await (const piece of this.engine.respond(prompt, options)) {
-      text += piece;
-      yield piece;
+    let history: readonly ChatMessage[] | undefined;
+    while (history === undefined) {
+      const window = this.engine.contextWindow;
+      const share = Math.floor(window * ANSWER_SHARE);
+      const fitting = this.fit(messages, true, Math.min(share, options.maxNewTokens ?? share));
+      const length = text.length;
+      try {
+        for await (const piece of this.engine.respond(fitting.prompt, options)) {
+          text += piece;
+          yield piece;
+        }
+        history = fitting.history;
+      } catch (error) {
+        // Without memory for a larger cache the context has shrunk: what fits it now is asked, or that it is full.
+        const isShorter = this.engine.contextWindow < window;
+        if (!isShorter || text.length > length || !isOutOfMemory(error)) throw error;
+      }
     }
     const asked = last?.prefix ? messages.slice(0, -1) : messages;
     this.remember(history, [...asked, { role: 'assistant', parts: [{ type: 'text', text }] }]);
@@ -108,6 +126,10 @@ export class Conversation {
     this.messages = [...history, ...messages];
     this.usage = this.engine.encode(this.messages, false).ids.length;
   }
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof SpeedqError && error.code === 'out-of-memory';
 }
 
 /** Undefined where nothing is left that may go. */

@@ -84,7 +84,7 @@ describe('EngineClient', () => {
         send({ text: 'a ' });
         send({ token: { text: 'cat', logProb: -1, top: [] } });
         send({ text: 'cat' });
-        send({ done: { contextUsage: 9, droppedMessages: 0, stats: {} as never } });
+        send({ done: { contextUsage: 9, contextWindow: 1, droppedMessages: 0, stats: {} as never } });
         return Promise.resolve();
       },
     });

@@ -25,8 +25,6 @@ import type { Sampling } from './sample.ts';
 export interface OpenedEngine {
   readonly engine: ChatEngine;
   readonly info: EngineInfo;
-  /** Rejects when the device is lost. */
-  readonly lost: Promise<never>;
   readonly readPicture: (image: WireImage) => Promise<Picture>;
   readonly readFrame: (image: WireImage) => Promise<Picture>;
   /** What is to be done at the end besides destroying the engine; a worker's end does everything by itself. */
@@ -82,9 +80,11 @@ export class EngineHost implements EngineApi {
     messages: readonly WireMessage[],
     options: SessionRequest,
   ): Promise<SessionState> {
-    return await this.abortable(request, async () => {
+    return await this.abortable(request, async (signal) => {
       const conversation = new Conversation(this.engine(), [], options);
       if (messages.length > 0) conversation.append(await this.read(messages));
+      // Nobody would ever destroy it.
+      signal.throwIfAborted();
       return this.keep(conversation);
     });
   }
@@ -99,9 +99,11 @@ export class EngineHost implements EngineApi {
   }
 
   append(request: number, session: number, messages: readonly WireMessage[]): Promise<SessionUsage> {
-    return this.abortable(request, async () => {
+    return this.abortable(request, async (signal) => {
       const conversation = this.session(session);
-      conversation.append(await this.read(messages));
+      const read = await this.read(messages);
+      signal.throwIfAborted();
+      conversation.append(read);
       return usageOf(conversation);
     });
   }
@@ -164,11 +166,7 @@ export class EngineHost implements EngineApi {
       signal,
       onStats: (value) => (stats = value),
     });
-    const { lost } = this.current();
-    const write = async (): Promise<void> => {
-      for await (const text of pieces) onText(text);
-    };
-    await Promise.race([write(), lost]);
+    for await (const text of pieces) onText(text);
     return { ...usageOf(conversation), stats };
   }
 
@@ -225,8 +223,8 @@ export class EngineHost implements EngineApi {
   }
 }
 
-function usageOf({ contextUsage, droppedMessages }: Conversation): SessionUsage {
-  return { contextUsage, droppedMessages };
+function usageOf({ contextUsage, contextWindow, droppedMessages }: Conversation): SessionUsage {
+  return { contextUsage, contextWindow, droppedMessages };
 }
 
 function samplingOf({ temperature, seed, ...rest }: PromptRequest): Sampling | undefined {

@@ -1,8 +1,9 @@
 import { SpeedqError } from '@speedq/format';
+import type { ErrorCode } from '@speedq/format';
 import type { MemoryUse } from '@speedq/kernels';
 import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { TokenConstraint } from './constraint/token-constraint.ts';
-import { contextExceeded, generate } from './generate.ts';
+import { contextExceeded, DEFAULT_MAX_NEW_TOKENS, generate } from './generate.ts';
 import type { FinishReason, GenerationModel } from './generate.ts';
 import type { TokenLogProbs } from './log-probs.ts';
 import { pictureIdentity, promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
@@ -51,6 +52,16 @@ export interface RespondOptions {
   readonly onStats?: (stats: ResponseStats) => void;
 }
 
+type TokenOptions = Pick<RespondOptions, 'maxNewTokens' | 'sampling' | 'logProbs' | 'signal'> & {
+  readonly constraint: TokenConstraint | undefined;
+};
+
+/** What an answer took, counted. */
+interface Work {
+  reusedTokens: number;
+  encodedTiles: number;
+}
+
 /** TokenLogProbs with the texts of the tokens. */
 export interface TextLogProbs {
   readonly text: string;
@@ -79,11 +90,24 @@ export interface ResponseStats {
  */
 const KEPT_TILES = 16;
 
+/** How often in a row, without a token in between, an answer goes on after the device was lost. */
+const MAX_REVIVALS = 3;
+
 const EMPTY: EncodedPrompt = { ids: new Uint32Array(0), images: [] };
+
+export interface ChatEngineOptions {
+  /**
+   * Makes the model anew on another device. With it, an answer goes on where it was when the device is lost: the
+   * cache is computed again from the kept tokens and pictures.
+   */
+  readonly revive?: () => Promise<EngineModel<ImageFeaturesHandle>>;
+}
 
 /** One model, its codec and its KV cache. Answers are given one after another. */
 export class ChatEngine {
-  private readonly model: EngineModel<ImageFeaturesHandle>;
+  private model: EngineModel<ImageFeaturesHandle>;
+  private readonly revive: ChatEngineOptions['revive'];
+  private isLost = false;
   private readonly codec: ChatCodec;
   /** What the model's KV cache holds; shorter than it after a failure, never longer. */
   private cached: EncodedPrompt = EMPTY;
@@ -93,9 +117,10 @@ export class ChatEngine {
   >();
   private turn: Promise<void> = Promise.resolve();
 
-  constructor(model: EngineModel<ImageFeaturesHandle>, codec: ChatCodec) {
+  constructor(model: EngineModel<ImageFeaturesHandle>, codec: ChatCodec, { revive }: ChatEngineOptions = {}) {
     this.model = model;
     this.codec = codec;
+    this.revive = revive;
   }
 
   get contextWindow(): number {
@@ -135,7 +160,7 @@ export class ChatEngine {
   }
 
   private async *answer(prompt: EncodedPrompt, options: RespondOptions): AsyncGenerator<string, void, void> {
-    const { maxNewTokens, sampling, stop = [], responseConstraint, logProbs, signal, onStats } = options;
+    const { maxNewTokens, stop = [], responseConstraint, signal, onStats } = options;
     signal?.throwIfAborted();
     checkStopStrings(stop);
     const constraint = responseConstraint && this.codec.constrain(responseConstraint);
@@ -143,56 +168,42 @@ export class ChatEngine {
       throw contextExceeded(prompt.ids.length, this.contextWindow);
     }
     const start = performance.now();
-    const reused = reusablePrefix(this.cached, prompt);
-    this.model.truncate(reused);
-    this.cached = promptBefore(prompt, reused);
-
-    const rest = promptAfter(prompt, reused);
     const answer: number[] = [];
+    const work: Work = { reusedTokens: 0, encodedTiles: 0 };
     let first = start;
     let finishReason: FinishReason | undefined;
-    let encodedTiles = 0;
     const decoder = this.codec.createDecoder();
     const filter = createStopFilter(stop);
     let tokens: AsyncGenerator<number, FinishReason, void> | undefined;
+    let revivals = 0;
+    let window = this.contextWindow;
     try {
-      const encode = async (picture: Picture): Promise<ImageFeaturesHandle> => {
-        const known = this.features.get(pictureIdentity(picture));
-        if (known === undefined) encodedTiles += picture.tiles;
-        return known?.handle ?? (await this.model.encodeImages(picture.pixels, picture.tiles, signal));
-      };
-      // One picture after the other, so that the features of all of them need never exist at once.
-      let at = 0;
-      for (const { picture, start: imageStart, length } of rest.images.slice(0, -1)) {
-        const features = await this.featuresOf(picture, encode);
-        await this.model.prefill(rest.ids.subarray(at, imageStart + length), [features], signal);
-        at = imageStart + length;
-      }
-      const last = rest.images.at(-1);
-      const images = last ? [await this.featuresOf(last.picture, encode)] : [];
-      tokens = generate(this.model, rest.ids.subarray(at), images, {
-        maxNewTokens,
-        sampling,
-        history: prompt.ids,
-        constraint,
-        logProbs: logProbs && {
-          count: logProbs.count,
-          onToken: (token) => logProbs.onToken(this.withTexts(token)),
-        },
-        signal,
-        stopTokens: this.codec.stopTokens,
-      });
       while (finishReason === undefined) {
-        const next = await tokens.next();
-        if (answer.length === 0) first = performance.now();
-        if (next.done) {
-          finishReason = next.value;
-          break;
+        const before = answer.length;
+        try {
+          tokens = this.tokens(prompt, answer, { ...options, constraint, maxNewTokens }, work);
+          while (finishReason === undefined) {
+            const next = await tokens.next();
+            if (answer.length === 0) first = performance.now();
+            if (next.done) {
+              finishReason = next.value;
+              break;
+            }
+            answer.push(next.value);
+            const text = filter.push(decoder.push(next.value));
+            if (filter.stopped) finishReason = 'stop';
+            if (text !== '') yield text;
+          }
+        } catch (error) {
+          if (this.revive && hasCode(error, 'device-lost')) {
+            this.isLost = true;
+            revivals = answer.length > before ? 1 : revivals + 1;
+            if (revivals > MAX_REVIVALS) throw error;
+          } else if (hasCode(error, 'out-of-memory') && answer.length > 0 && this.contextWindow < window) {
+            // The cache cannot grow: the answer goes on in the room there is, and ends with it.
+            window = this.contextWindow;
+          } else throw error;
         }
-        answer.push(next.value);
-        const text = filter.push(decoder.push(next.value));
-        if (filter.stopped) finishReason = 'stop';
-        if (text !== '') yield text;
       }
       const text = filter.push(decoder.finish()) + filter.finish();
       if (text !== '') yield text;
@@ -200,20 +211,71 @@ export class ChatEngine {
       // Whoever ends the loop early, a stop string or the caller: the cache must be put in order.
       await tokens?.return('stop');
       this.cached = promptBefore(
-        { ids: concat(prompt.ids, answer), images: prompt.images },
+        withAnswer(prompt, answer),
         Math.min(this.model.length, prompt.ids.length + answer.length),
       );
       const end = performance.now();
       onStats?.({
         promptTokens: prompt.ids.length,
-        reusedTokens: reused,
-        encodedTiles,
+        ...work,
         newTokens: answer.length,
         finishReason,
         prefillSeconds: ((answer.length > 0 ? first : end) - start) / 1000,
         decodeSeconds: answer.length > 0 ? (end - first) / 1000 : 0,
       });
     }
+  }
+
+  /** The tokens that follow a prompt and what of its answer is there already. */
+  private async *tokens(
+    prompt: EncodedPrompt,
+    answered: readonly number[],
+    { maxNewTokens = DEFAULT_MAX_NEW_TOKENS, sampling, constraint, logProbs, signal }: TokenOptions,
+    work: Work,
+  ): AsyncGenerator<number, FinishReason, void> {
+    if (this.isLost) await this.renew();
+    const whole = withAnswer(prompt, answered);
+    if (answered.length > 0 && whole.ids.length >= this.contextWindow) return 'length';
+    const reused = reusablePrefix(this.cached, whole);
+    if (answered.length === 0) work.reusedTokens = reused;
+    this.model.truncate(reused);
+    this.cached = promptBefore(whole, reused);
+    const rest = promptAfter(whole, reused);
+    const encode = async (picture: Picture): Promise<ImageFeaturesHandle> => {
+      const known = this.features.get(pictureIdentity(picture));
+      if (known === undefined) work.encodedTiles += picture.tiles;
+      return known?.handle ?? (await this.model.encodeImages(picture.pixels, picture.tiles, signal));
+    };
+    // One picture after the other, so that the features of all of them need never exist at once.
+    let at = 0;
+    for (const { picture, start, length } of rest.images.slice(0, -1)) {
+      const features = await this.featuresOf(picture, encode);
+      await this.model.prefill(rest.ids.subarray(at, start + length), [features], signal);
+      at = start + length;
+    }
+    const last = rest.images.at(-1);
+    const images = last ? [await this.featuresOf(last.picture, encode)] : [];
+    return yield* generate(this.model, rest.ids.subarray(at), images, {
+      maxNewTokens: maxNewTokens - answered.length,
+      sampling,
+      history: whole.ids,
+      constraint,
+      logProbs: logProbs && {
+        count: logProbs.count,
+        onToken: (token) => logProbs.onToken(this.withTexts(token)),
+      },
+      signal,
+      stopTokens: this.codec.stopTokens,
+    });
+  }
+
+  /** A new device: nothing of what the old one held is left. */
+  private async renew(): Promise<void> {
+    this.features.clear();
+    this.cached = EMPTY;
+    this.model.destroy();
+    this.model = await this.revive!();
+    this.isLost = false;
   }
 
   private withTexts({ id, logProb, top }: TokenLogProbs): TextLogProbs {
@@ -253,8 +315,16 @@ export async function deviceLost(device: GPUDevice): Promise<never> {
   throw new SpeedqError(
     'device-lost',
     `The graphics device was lost (${message || reason}): another program may have used up its memory, or the ` +
-      'driver was reset. Reload the page to go on.',
+      'driver was reset. Ask again: the model is loaded anew.',
   );
+}
+
+function withAnswer({ ids, images }: EncodedPrompt, answer: readonly number[]): EncodedPrompt {
+  return answer.length === 0 ? { ids, images } : { ids: concat(ids, answer), images };
+}
+
+function hasCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof SpeedqError && error.code === code;
 }
 
 function concat(ids: Uint32Array, more: readonly number[]): Uint32Array {

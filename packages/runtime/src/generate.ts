@@ -38,7 +38,7 @@ export interface GenerateOptions {
 /** 'stop': the model or a constraint ended the answer; 'length': `maxNewTokens` or the context did. */
 export type FinishReason = 'stop' | 'length';
 
-const DEFAULT_MAX_NEW_TOKENS = 1024;
+export const DEFAULT_MAX_NEW_TOKENS = 1024;
 
 /** Greedy ids are read back in bursts about this long: often enough to look live, rarely enough to be cheap. */
 const BURST_MILLISECONDS = 25;

@@ -49,6 +49,7 @@ export class LanguageModel extends EventTarget {
 
   private readonly internals: Internals;
   private usage: number;
+  private window: number;
   private dropped: number;
   private hasMessages: boolean;
   private last: Pick<SessionInfo, 'tokensPerSecond' | 'firstTokenSeconds' | 'finishReason'> | undefined;
@@ -59,6 +60,7 @@ export class LanguageModel extends EventTarget {
     super();
     this.internals = internals;
     this.usage = internals.session.contextUsage;
+    this.window = internals.session.contextWindow;
     this.dropped = internals.session.droppedMessages;
     this.hasMessages = internals.hasMessages;
   }
@@ -145,7 +147,7 @@ export class LanguageModel extends EventTarget {
 
   /** Tokens a conversation may have, the next answer included. */
   get contextWindow(): number {
-    return this.internals.info.contextWindow;
+    return this.window;
   }
 
   /** Undefined where numbers were given to `create` instead. */
@@ -316,9 +318,10 @@ export class LanguageModel extends EventTarget {
     });
   }
 
-  private update({ contextUsage, droppedMessages }: SessionUsage): void {
+  private update({ contextUsage, contextWindow, droppedMessages }: SessionUsage): void {
     this.usage = contextUsage;
     this.hasMessages = true;
+    this.window = contextWindow;
     if (droppedMessages === this.dropped) return;
     this.dropped = droppedMessages;
     this.dispatchEvent(new Event('contextoverflow'));

@@ -4,7 +4,6 @@ import { requestNodeDevice } from '@speedq/kernels/node';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { deviceLost } from './engine.ts';
 import type { OpenedEngine } from './engine-host.ts';
 import { inProcessEngine } from './in-process.ts';
 import type { WireImage } from './messages.ts';
@@ -46,23 +45,21 @@ async function open(
   { url, files: local, contextWindow, maxMemoryBytes }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
-  const { device, info, isSoftware } = await requestNodeDevice();
+  const first = await requestNodeDevice();
+  const { info, isSoftware } = first;
+  let { device } = first;
   const adapter = { name: info.description || info.device || 'unnamed adapter', isSoftware };
   let memoryBudget: MemoryBudget | undefined;
   const report = (loaded: LoadProgress): void => onProgress({ ...loaded, adapter, memoryBudget });
   const files = isFolder(url)
     ? withProgress(await openModelFolder(fileURLToPath(url)), report)
     : await fetched(local ? await localSource(local) : url, report);
-  const lost = deviceLost(device);
-  lost.catch(() => {});
-  const engine = await Promise.race([
-    openEngine(device, files, {
-      contextWindow,
-      maxMemoryBytes,
-      onBudget: (budget) => (memoryBudget = budget),
-    }),
-    lost,
-  ]);
+  const engine = await openEngine(device, files, {
+    contextWindow,
+    maxMemoryBytes,
+    onBudget: (budget) => (memoryBudget = budget),
+    newDevice: async () => ({ device } = await requestNodeDevice()).device,
+  });
   const { manifest } = files;
   const frame = frameOptions(manifest);
   const read = async (image: WireImage, options: Parameters<typeof toPicture>[1]) => {
@@ -80,7 +77,6 @@ async function open(
       memoryBudget: memoryBudget!,
       keptOffline: isFolder(url),
     },
-    lost,
     readPicture: cachePictures((image) => read(image, manifest)),
     readFrame: (image) => read(image, frame),
     close: () => device.destroy(),

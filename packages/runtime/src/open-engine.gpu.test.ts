@@ -1,4 +1,4 @@
-import { requestTestDevice } from '@speedq/kernels/node';
+import { requestNodeDevice, requestTestDevice } from '@speedq/kernels/node';
 import { preprocessImage } from '@speedq/processor';
 import { decodeImage } from '@speedq/processor/node';
 import { existsSync } from 'node:fs';
@@ -78,6 +78,28 @@ describe.skipIf(gpu === null || !existsSync(`${folder}/manifest.json`))('the pac
     expect(again.text).toBe(second.text);
     cold.destroy();
   });
+
+  it('goes on with the same tokens on another device when its own is lost in the middle of an answer', async () => {
+    const expected = await ask(new Conversation(engine), show(picture, 'What is in the picture?'));
+    const devices: GPUDevice[] = [];
+    const newDevice = async (): Promise<GPUDevice> => {
+      const { device } = await requestNodeDevice();
+      devices.push(device);
+      return device;
+    };
+    const mortal = await openEngine(await newDevice(), files, { newDevice });
+    const conversation = new Conversation(mortal);
+    let text = '';
+    for await (const piece of conversation.respond([show(picture, 'What is in the picture?')], {
+      maxNewTokens: 12,
+    })) {
+      text += piece;
+      if (devices.length === 1) devices[0].destroy();
+    }
+    expect(text).toBe(expected.text);
+    expect(devices).toHaveLength(2);
+    mortal.destroy();
+  }, 600_000);
 
   it('keeps to a schema, whatever it would have said', async () => {
     const schema = {

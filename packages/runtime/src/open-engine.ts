@@ -1,26 +1,33 @@
 import { SpeedqError } from '@speedq/format';
 import { createWebGPUModel, memoryBudget } from '@speedq/kernels';
-import type { MemoryBudget } from '@speedq/kernels';
+import type { MemoryBudget, WebGPUModel } from '@speedq/kernels';
 import { parseConfig } from '@speedq/model';
 import { CONTROL_TOKENS, openTokenizer } from '@speedq/processor';
 import type { TokenizerFiles } from '@speedq/processor';
 import { createCodec } from './codec.ts';
-import { ChatEngine } from './engine.ts';
+import { ChatEngine, deviceLost } from './engine.ts';
 import type { ModelFiles } from './loading/model-files.ts';
 import { CONFIG_FILE, tokenizerFiles } from './loading/wanted-files.ts';
 import { checkModel, listTensors, packedWeights } from './packed-weights.ts';
 
 export interface OpenEngineOptions {
-  /** Tokens of the KV cache; default: what the model was trained for, at most DEFAULT_CONTEXT. */
+  /**
+   * Tokens of the KV cache; default: what the model was trained for, at most DEFAULT_CONTEXT, and less where the
+   * device or `maxMemoryBytes` allow no more.
+   */
   readonly contextWindow?: number;
   /** GPU bytes that the model may come to take; default: what the device gives. */
   readonly maxMemoryBytes?: number;
   /** Called with what the model will take before the first shard is read. */
   readonly onBudget?: (budget: MemoryBudget) => void;
+  /** Another device, when the first was lost: the model is loaded anew, and answers go on. */
+  readonly newDevice?: () => Promise<GPUDevice>;
 }
 
 /** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 100 MB. */
 const DEFAULT_CONTEXT = 4096;
+/** A context is not made smaller than this by itself: a picture and a short conversation about it. */
+const SMALLEST_CONTEXT = 512;
 
 /**
  * A packed model on a device, ready to chat; in a worker as in Node. Everything that can be wrong with the
@@ -32,7 +39,7 @@ const DEFAULT_CONTEXT = 4096;
 export async function openEngine(
   device: GPUDevice,
   files: ModelFiles,
-  { contextWindow, maxMemoryBytes = Infinity, onBudget }: OpenEngineOptions = {},
+  { contextWindow, maxMemoryBytes = Infinity, onBudget, newDevice }: OpenEngineOptions = {},
 ): Promise<ChatEngine> {
   const { manifest } = files;
   const text = async (name: string): Promise<string> => new TextDecoder().decode(await files.read(name));
@@ -45,13 +52,42 @@ export async function openEngine(
   });
   checkModel(config, manifest);
   const { maxPositionEmbeddings } = config.language;
-  const maxContext = contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT);
   const maxTiles = manifest.tiling.maxTiles + 1;
-  const budget = memoryBudget(config, listTensors(manifest), { maxContext, maxTiles }, device.limits);
-  if (budget.full.total > maxMemoryBytes) throw overBudget(manifest.name, budget, maxMemoryBytes);
+  const { maxContext, budget } = largestContext(
+    contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT),
+    contextWindow === undefined ? SMALLEST_CONTEXT : contextWindow,
+    (context) => {
+      const options = { maxContext: context, maxTiles };
+      const budget = memoryBudget(config, listTensors(manifest), options, device.limits);
+      if (budget.full.total > maxMemoryBytes) throw overBudget(manifest.name, budget, maxMemoryBytes);
+      return budget;
+    },
+  );
   onBudget?.(budget);
-  const model = await createWebGPUModel(device, config, packedWeights(files), { maxContext });
-  return new ChatEngine(model, createCodec(manifest, tokenizer));
+  const load = (on: GPUDevice): Promise<WebGPUModel> =>
+    Promise.race([createWebGPUModel(on, config, packedWeights(files), { maxContext }), deviceLost(on)]);
+  const revive = newDevice && (async () => await load(await newDevice()));
+  const model = await load(device).catch((error: unknown) => {
+    if (revive && error instanceof SpeedqError && error.code === 'device-lost') return revive();
+    throw error;
+  });
+  return new ChatEngine(model, createCodec(manifest, tokenizer), { revive });
+}
+
+/** Halves the context until it fits. @throws {SpeedqError} `out-of-memory` where the smallest does not. */
+function largestContext(
+  wanted: number,
+  smallest: number,
+  budgetOf: (context: number) => MemoryBudget,
+): { readonly maxContext: number; readonly budget: MemoryBudget } {
+  for (let maxContext = wanted; ; maxContext = Math.max(smallest, Math.floor(maxContext / 2))) {
+    try {
+      return { maxContext, budget: budgetOf(maxContext) };
+    } catch (error) {
+      const isTooLarge = error instanceof SpeedqError && error.code === 'out-of-memory';
+      if (!isTooLarge || maxContext <= smallest) throw error;
+    }
+  }
 }
 
 function overBudget(name: string, { full }: MemoryBudget, allowed: number): SpeedqError {

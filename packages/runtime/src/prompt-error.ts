@@ -1,4 +1,4 @@
-import { SpeedqError } from '@speedq/format';
+import { isRetryable, SpeedqError } from '@speedq/format';
 import type { ErrorCode } from '@speedq/format';
 
 /**
@@ -7,6 +7,8 @@ import type { ErrorCode } from '@speedq/format';
  */
 export interface LanguageModelError extends Error {
   readonly code: ErrorCode;
+  /** Whether the same request may succeed the next time, with nothing changed by a person. */
+  readonly isRetryable: boolean;
   /** Of a QuotaExceededError: tokens asked for, and tokens there is room for. */
   readonly requested?: number;
   readonly quota?: number;
@@ -64,6 +66,7 @@ function quotaExceeded({ code, message, details, cause }: SpeedqError): DOMExcep
 function coded<E extends Error>(error: E, code: ErrorCode, cause?: unknown): E {
   // DOMException's own `code` is an accessor of its prototype, without a setter.
   Object.defineProperty(error, 'code', { value: code, enumerable: true });
+  Object.defineProperty(error, 'isRetryable', { value: isRetryable(code) });
   if (cause !== undefined) Object.defineProperty(error, 'cause', { value: cause, configurable: true });
   return error;
 }

@@ -73,6 +73,7 @@ export interface SessionRequest {
 
 export interface SessionUsage {
   readonly contextUsage: number;
+  readonly contextWindow: number;
   /** Messages forgotten so far for lack of room. */
   readonly droppedMessages: number;
 }

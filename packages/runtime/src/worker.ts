@@ -1,8 +1,7 @@
 /** The engine's worker: everything heavy happens here. The page talks to it through `EngineApi`. */
 import type { MemoryBudget } from '@speedq/kernels';
 import * as Comlink from 'comlink';
-import { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
-import { deviceLost } from './engine.ts';
+import { describeAdapter, newDevice, requestAdapter, requestDevice } from './adapter.ts';
 import { EngineHost } from './engine-host.ts';
 import type { OpenedEngine } from './engine-host.ts';
 import { localSource } from './loading/local-source.ts';
@@ -25,7 +24,7 @@ async function open(
   const description = describeAdapter(adapter);
   let memoryBudget: MemoryBudget | undefined;
   const isKept = local === undefined && storage === 'device';
-  const { manifest, engine, lost, keptOffline } = await useModel(
+  const { manifest, engine, keptOffline } = await useModel(
     url,
     {
       source: local && (await localSource(local)),
@@ -34,16 +33,13 @@ async function open(
       onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter: description, memoryBudget }),
     },
     async (files) => {
-      const device = await requestDevice(adapter);
-      const lost = deviceLost(device);
-      lost.catch(() => {});
-      const opening = openEngine(device, files, {
+      const engine = await openEngine(await requestDevice(adapter), files, {
         contextWindow,
         maxMemoryBytes,
         onBudget: (budget) => (memoryBudget = budget),
+        newDevice,
       });
-      const engine = await Promise.race([opening, lost]);
-      return { manifest: files.manifest, engine, lost, keptOffline: isKept && files.kept };
+      return { manifest: files.manifest, engine, keptOffline: isKept && files.kept };
     },
   );
   const frame = frameOptions(manifest);
@@ -57,7 +53,6 @@ async function open(
       memoryBudget: memoryBudget!,
       keptOffline,
     },
-    lost,
     readPicture: cachePictures((image) => readPicture(image, manifest)),
     readFrame: (image) => readPicture(image, frame),
   };

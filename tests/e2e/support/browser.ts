@@ -54,6 +54,9 @@ export async function openBrowser(): Promise<TestBrowser> {
       // A camera that films a test picture, and a person who allows it.
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',
+      // A GPU process that crashes for a test is started again, however often.
+      '--disable-gpu-process-crash-limit',
+      '--disable-domain-blocking-for-3d-apis',
       '--disable-background-networking',
       '--disable-component-update',
       '--no-default-browser-check',

@@ -46,10 +46,10 @@ export class ChatPage {
   }
 
   /** The text of an answer that is coming or there. */
-  async answer(index: number): Promise<string> {
+  async answer(index: number, timeout = ANSWER_MILLISECONDS): Promise<string> {
     const answer = this.answers().nth(index);
     const finished = this.page.locator('[data-status=done], [data-status=cut]');
-    await answer.and(finished).waitFor({ timeout: ANSWER_MILLISECONDS });
+    await answer.and(finished).waitFor({ timeout });
     const text = (await answer.locator('.markdown').innerText()).trim();
     expect(text, 'the model answered').not.toBe('');
     return text;

@@ -1,3 +1,4 @@
+import { errorCode } from '@speedq/runtime';
 import type { AnswerSettings } from '../chat/sampling.ts';
 import { samplingOptions } from '../chat/sampling.ts';
 import { promptFor } from '../chat/prompt.ts';
@@ -122,7 +123,7 @@ export class AnsweringStore extends Store<AnsweringState> {
       createdAt: timeAfter(open.messages),
       answer: { status: 'answering', model },
     };
-    const live = new LiveAnswer(message.id);
+    let live = new LiveAnswer(message.id);
     this.update({ live });
     const chat: Chat = { ...open.chat, leafId: message.id, updatedAt: message.createdAt };
     await this.keep({ chat, messages: [question, message], pictures: newPictures });
@@ -132,9 +133,17 @@ export class AnsweringStore extends Store<AnsweringState> {
     }, KEEP_MILLISECONDS);
     let facts: AnswerFacts;
     try {
-      facts = await holding(ANSWERING_LOCK, () =>
-        this.generate(open, question, live, stopping.signal, model),
-      );
+      facts = await holding(ANSWERING_LOCK, async () => {
+        try {
+          return await this.generate(open, question, live, stopping.signal, model);
+        } catch (error) {
+          if (!isWorthAnotherTry(error)) throw error;
+          // The engine is gone with the answer's beginning; another one begins anew.
+          live = new LiveAnswer(message.id);
+          this.update({ live });
+          return await this.generate(open, question, live, stopping.signal, model);
+        }
+      });
     } catch (error) {
       facts = stopping.signal.aborted
         ? { status: 'stopped', model }
@@ -192,6 +201,11 @@ export class AnsweringStore extends Store<AnsweringState> {
       this.options.onStorageProblem(error);
     }
   }
+}
+
+/** An engine that ended by itself: the next one may not. */
+function isWorthAnotherTry(error: unknown): boolean {
+  return ['device-lost', 'worker-died'].includes(errorCode(error) ?? '');
 }
 
 /** Now, but after every message there is, whatever the clock does: versions are ordered by their time. */

@@ -41,12 +41,17 @@ export async function withErrorScopes<T>(
 export class DeviceWatch {
   #lost: GPUDeviceLostInfo | undefined;
   readonly #device: GPUDevice;
+  /** Rejects when the device is lost. */
+  readonly lost: Promise<never>;
 
   constructor(device: GPUDevice) {
     this.#device = device;
-    void device.lost.then((info) => {
+    this.lost = device.lost.then((info) => {
       this.#lost = info;
+      this.check();
+      throw new Error('unreachable');
     });
+    this.lost.catch(() => {});
   }
 
   /** Waits a moment, since failures caused by a loss may be reported before the loss itself. */

@@ -19,6 +19,7 @@ import { MAX_DECODE_STEPS, preparePlans, recordPlans } from './plans.ts';
 export interface WebGPUModel {
   /** Tokens in the KV cache. */
   readonly length: number;
+  /** Becomes less when the GPU has no memory for a larger cache. */
   readonly maxContext: number;
   /** Bytes of all GPU buffers: weights, cache, activations, living image features. */
   readonly memoryBytes: number;
@@ -72,7 +73,7 @@ export async function createWebGPUModel(
 }
 
 class PlannedModel implements WebGPUModel {
-  readonly maxContext: number;
+  #maxContext: number;
   readonly #allocator: Allocator;
   readonly #watch: DeviceWatch;
   readonly #config: InternVLConfig;
@@ -98,7 +99,7 @@ class PlannedModel implements WebGPUModel {
     capacities: Capacities,
     plans: ModelPlans,
   ) {
-    this.maxContext = capacities.maxContext;
+    this.#maxContext = capacities.maxContext;
     this.#allocator = allocator;
     this.#watch = watch;
     this.#config = config;
@@ -109,6 +110,10 @@ class PlannedModel implements WebGPUModel {
 
   get length(): number {
     return this.#length;
+  }
+
+  get maxContext(): number {
+    return this.#maxContext;
   }
 
   get memoryBytes(): number {
@@ -328,6 +333,10 @@ class PlannedModel implements WebGPUModel {
     const { cache, prefill, decode } = this.#plans;
     try {
       await cache.grow(tokens, this.#length);
+    } catch (error) {
+      // What there is room for remains a usable context.
+      if (error instanceof SpeedqError && error.code === 'out-of-memory') this.#maxContext = cache.capacity;
+      throw error;
     } finally {
       // Also after a failure in the middle, when some layers have grown.
       if (cache.takeChanged()) for (const { plan } of [prefill, decode]) plan.rebind();
@@ -379,7 +388,8 @@ class PlannedModel implements WebGPUModel {
     this.#watch.check();
     this.#busy = true;
     try {
-      return await work();
+      // What waits for a device that is lost may wait for ever.
+      return await Promise.race([work(), this.#watch.lost]);
     } catch (error) {
       await this.#watch.settle();
       this.#watch.check(error);

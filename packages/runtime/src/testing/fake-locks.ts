@@ -8,8 +8,15 @@ interface Queue {
   waiting: Request[];
 }
 
+interface FakeLocks {
+  /** Locks that somebody has. */
+  readonly held: number;
+  /** What a browser does with the locks of a worker that ended. */
+  drop(prefix: string): void;
+}
+
 /** Web Locks in one process: shared and exclusive ones, in the order of their requests, and aborting. */
-export function fakeLocks(): Pick<LockManager, 'request'> & { readonly held: number } {
+export function fakeLocks(): Pick<LockManager, 'request'> & FakeLocks {
   const queues = new Map<string, Queue>();
   const advance = (queue: Queue): void => {
     while (queue.waiting.length > 0) {
@@ -42,12 +49,20 @@ export function fakeLocks(): Pick<LockManager, 'request'> & { readonly held: num
     try {
       return await callback({ name, mode });
     } finally {
-      queue.held.splice(queue.held.indexOf(mode), 1);
+      const at = queue.held.indexOf(mode);
+      if (at >= 0) queue.held.splice(at, 1);
       advance(queue);
     }
   };
   return {
     request,
+    drop(prefix) {
+      for (const [name, queue] of queues) {
+        if (!name.startsWith(prefix)) continue;
+        queue.held = [];
+        advance(queue);
+      }
+    },
     get held() {
       return [...queues.values()].reduce((sum, { held }) => sum + held.length, 0);
     },
