@@ -21,12 +21,12 @@ export const SAMPLES: readonly Sample[] = [
   {
     file: 'octopuses.png',
     description: 'Five octopuses and a sunflower',
-    questions: ['How many octopuses are there?', 'Where is the sunflower?', 'Is there a fish?'],
+    questions: ['Where is the sunflower?', 'How many sunflowers are there?', 'Is there a fish?'],
   },
   {
     file: 'chart.png',
     description: 'A bar chart: T red and tall, J orange and short, K purple and tallest',
-    questions: ['What colour is the tallest bar?', 'How many bars are there?', 'Is there a blue bar?'],
+    questions: ['What colour is the tallest bar?', 'What colour is bar J?', 'How many bars are there?'],
   },
 ];
 

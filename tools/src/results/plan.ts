@@ -110,7 +110,8 @@ export function floatJobs(options: ResultsOptions): Job[] {
 /** Quantize, weigh, evaluate beside the float model. */
 export function variantJobs(options: ResultsOptions, { id, recipe, method, model }: Variant): Job[] {
   const isShipped = Object.values(SHIPPED).includes(model);
-  const training = method === 'speedq' ? ['--data', CALIBRATION] : [];
+  // One thread: the order of sums, and so the bytes, depend on their number.
+  const training = method === 'speedq' ? ['--data', CALIBRATION, '--threads', '1'] : [];
   const beside = evaluation(options, id, model, ['--reference', options.model]);
   return [
     {
