@@ -8,7 +8,9 @@ const MAY_IMPORT = {
   'packages/onnx': ['packages/format', 'packages/model'],
   'packages/kernels': ['packages/format', 'packages/model'],
   'packages/runtime': ['packages/format', 'packages/model', 'packages/kernels', 'packages/processor'],
-  web: ['packages/runtime'],
+  'packages/element': ['packages/runtime'],
+  web: ['packages/runtime', 'packages/element'],
+  examples: ['packages/runtime', 'packages/element'],
 };
 
 /** The files a package's own package.json lets others import: its index.ts, and further entry points. */
@@ -19,7 +21,7 @@ const DOORS = readdirSync('packages').flatMap((name) => {
   );
 });
 
-const ANY_ROOM = '^(packages/[^/]+|web|tools)/';
+const ANY_ROOM = '^(packages/[^/]+|web|tools|examples)/';
 
 const directions = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
   name: `direction-${room.replace('packages/', '')}`,

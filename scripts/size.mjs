@@ -2,7 +2,8 @@
  * Bundle budgets: what a first visit fetches, gzipped, before the model. A budget is raised on purpose,
  * in a commit that says why, or not at all.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -36,4 +37,28 @@ for (const file of scripts.filter((name) => !BUDGETS.some(({ pattern }) => patte
   failed = true;
   console.log(`FAIL ${file} has no budget (scripts/size.mjs)`);
 }
+// What <speedq-chat> costs a page before anybody clicks: the script and what it imports at once.
+for (const entry of ['index.js', 'standalone/speedq-chat.js']) {
+  const folder = fileURLToPath(new URL('../packages/element/dist/', import.meta.url));
+  const bytes = existsSync(folder + entry) ? gzippedWithImports(folder + entry) : Infinity;
+  const ok = bytes <= 10_000;
+  failed ||= !ok;
+  const found =
+    ok || bytes < Infinity ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build:packages`';
+  console.log(`${ok ? 'ok  ' : 'FAIL'} <speedq-chat>, ${entry}: ${found} of 10 kB`);
+}
+
+function gzippedWithImports(file, seen = new Set()) {
+  if (seen.has(file)) return 0;
+  seen.add(file);
+  const code = readFileSync(file, 'utf8');
+  const imports = [...code.matchAll(/(?:\bfrom|\bimport)\s*["'](\.{1,2}\/[^"']+)["']/g)].map(
+    (match) => match[1],
+  );
+  return imports.reduce(
+    (sum, name) => sum + gzippedWithImports(join(dirname(file), name), seen),
+    gzipSync(code, { level: 9 }).length,
+  );
+}
+
 process.exitCode = failed ? 1 : 0;

@@ -16,7 +16,8 @@ const reports = mkdtempSync(join(tmpdir(), 'speedq-test-'));
 const gates = await check();
 totals.passed += gates.passed;
 totals.failed += gates.failed;
-for (const script of ['build', 'size']) step(`npm run ${script}`, ['npm', 'run', '--silent', script]);
+for (const script of ['build', 'build:packages', 'size'])
+  step(`npm run ${script}`, ['npm', 'run', '--silent', script]);
 for (const project of PROJECTS) testProject(project);
 rmSync(reports, { recursive: true, force: true });
 
