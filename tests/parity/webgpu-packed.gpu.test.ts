@@ -3,9 +3,9 @@ import {
   BILEVEL_2BIT_G16,
   BILEVEL_4BIT_G32,
   BILEVEL_4BIT_G32_QQ16,
-  SYMMETRIC_4BIT,
+  namedScheme,
 } from '@speedq/format';
-import type { Scheme } from '@speedq/format';
+import type { Scheme, SchemeName } from '@speedq/format';
 import { createWebGPUModel, floatWeights } from '@speedq/kernels';
 import type { WebGPUModel } from '@speedq/kernels';
 import { requestTestDevice } from '@speedq/kernels/node';
@@ -31,16 +31,23 @@ const config = TINY_CONFIG;
 const RECIPES: Record<string, (parameter: ParameterSpec) => Scheme | undefined> = {
   '2 bits, group 16': recipe(BILEVEL_2BIT_G16),
   '4 bits, group 32': recipe(BILEVEL_4BIT_G32),
+  '2 bits with minima, tables at 3 bits': recipe('2bit-g16-min', '3bit-symmetric'),
+  '3 bits, tables at 2 bits': recipe('3bit-g16', '2bit-symmetric-g64'),
+  '3 bits with minima, a group a row, tables at 4 bits in groups of 64': recipe(
+    '3bit-row-min',
+    '4bit-symmetric-g64',
+  ),
   // Gate and up, and q, k and v, are then computed apart.
   'mixed: 2 bits, group 128 for gate and k, 4 bits in panels of 16 for the rest': (parameter) =>
     recipe(/gate_proj|k_proj/.test(parameter.name) ? BILEVEL_2BIT_G128 : BILEVEL_4BIT_G32_QQ16)(parameter),
 };
 
-/** Linears of encoder and language model in `scheme`, embedding and head at 4 bits, the rest as it comes. */
-function recipe(scheme: Scheme) {
-  return ({ part, role }: ParameterSpec): Scheme | undefined => {
-    if (part === 'embedding' || part === 'head') return SYMMETRIC_4BIT;
-    return role === 'linear' && part !== 'projector' ? scheme : undefined;
+/** Linears of encoder and language model in `scheme`, embedding and head in `tables`, the rest as it comes. */
+function recipe(scheme: Scheme | SchemeName, tables: SchemeName = '4bit-symmetric') {
+  return ({ part, role, shape }: ParameterSpec): Scheme | undefined => {
+    if (part === 'embedding' || part === 'head') return namedScheme(tables, shape[1]);
+    if (role !== 'linear' || part === 'projector') return undefined;
+    return typeof scheme === 'string' ? namedScheme(scheme, shape[1]) : scheme;
   };
 }
 

@@ -108,6 +108,14 @@ export function groupRange(
   return { min, max };
 }
 
+/**
+ * Where zero lies among the codes, [rows, columns/groupSize]: the zero points, or μ'/s', with which
+ * s'·(q − zero) is the weight but for rounding.
+ */
+export function zeroPoints({ zero, offset, scale }: ChosenScales): Float32Array {
+  return offset ? offset.map((begin, group) => begin / scale[group]) : Float32Array.from(zero);
+}
+
 /** Codes [rows, columns] of weight under fixed parameters. */
 export function quantizeBilevel(weight: Float32Array, parameters: BilevelParameters): Uint8Array {
   const { scheme, scale, zero, offset } = parameters;

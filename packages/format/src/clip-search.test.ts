@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fakeQuantizeBilevel } from './bilevel.ts';
 import { accumulateGram, searchClipRange } from './clip-search.ts';
-import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16 } from './schemes.ts';
+import { BILEVEL_2BIT_G16, BILEVEL_2BIT_G16_MIN, BILEVEL_4BIT_G32_QQ16, namedScheme } from './schemes.ts';
+import type { BilevelScheme } from './schemes.ts';
 import { gaussian, thrown } from './test-weights.ts';
 
 it('accumulates XᵀX of each column group over batches', () => {
@@ -15,6 +16,8 @@ it('accumulates XᵀX of each column group over batches', () => {
 describe.each([
   ['2-bit g16', BILEVEL_2BIT_G16, 0.8],
   ['4-bit g32', BILEVEL_4BIT_G32_QQ16, 0.97],
+  ['2-bit g16 with minima', BILEVEL_2BIT_G16_MIN, 0.8],
+  ['3-bit g32 with minima', namedScheme('3bit-g32-min', 96) as BilevelScheme, 0.95],
 ] as const)('%s', (_, scheme, gain) => {
   const [rows, columns, tokens] = [48, 96, 200];
   const { groupSize } = scheme;

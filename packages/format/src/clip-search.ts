@@ -87,7 +87,8 @@ export function searchClipRange(
   }
   const full = groupRange(weight, rows, columns, groupSize, name);
   const best: GroupRange = { min: full.min.slice(), max: full.max.slice() };
-  const search = new GroupSearch(weight, gram, groupSize, maxCode(scheme), reference);
+  const Search = scheme.zero === 'minimum' ? MinimumSearch : GroupSearch;
+  const search = new Search(weight, gram, groupSize, maxCode(scheme), reference);
   const groups = columns / groupSize;
   const visit = (index: number): void => search.run(index, index % groups, full, best);
   for (let index = 0; index < rows * groups; index++) visit(index);
@@ -105,18 +106,18 @@ export function searchClipRange(
 
 /** Tries all shrink factors on one group at a time; holds the scratch space. */
 class GroupSearch {
-  private readonly weight: Float32Array;
+  protected readonly weight: Float32Array;
   private readonly gram: Float64Array | Float32Array;
-  private readonly groupSize: number;
-  private readonly qmax: number;
+  protected readonly groupSize: number;
+  protected readonly qmax: number;
   private readonly reference: boolean;
-  private readonly error: Float64Array;
+  protected readonly error: Float64Array;
   /** Second-level step and minimum while re-coding scales; NaN in the first pass. */
-  private step = NaN;
-  private minimum = NaN;
+  protected step = NaN;
+  protected minimum = NaN;
   /** Scales that leave step and minimum as they are. */
   private smallest = 0;
-  private largest = Infinity;
+  protected largest = Infinity;
 
   constructor(
     weight: Float32Array,
@@ -156,7 +157,7 @@ class GroupSearch {
     return [lowest, highest];
   }
 
-  private scaleOf(min: number, max: number): number {
+  protected scaleOf(min: number, max: number): number {
     const low = this.reference ? min : Math.min(min, 0);
     const high = this.reference ? max : Math.max(max, 0);
     return Math.max(Math.fround(Math.fround(high - low) / this.qmax), MIN_SCALE);
@@ -182,8 +183,8 @@ class GroupSearch {
   }
 
   /** Squared error of the group's partial output when clamped to [min, max] and quantized. */
-  private score(index: number, group: number, min: number, max: number, chosen: number): number {
-    const { weight, gram, groupSize, qmax, error } = this;
+  protected score(index: number, group: number, min: number, max: number, chosen: number): number {
+    const { weight, groupSize, qmax, error } = this;
     const { fround } = Math;
     let s = chosen;
     if (this.step >= 0) {
@@ -201,6 +202,12 @@ class GroupSearch {
       const q = roundHalfToEven(fround(fround(clamped / s) + z));
       error[i] = w - fround(s * ((q < 0 ? 0 : q > qmax ? qmax : q) - z));
     }
+    return this.outputError(group);
+  }
+
+  /** eᵀ·G·e of the weight errors. */
+  protected outputError(group: number): number {
+    const { gram, groupSize, error } = this;
     let total = 0;
     const base = group * groupSize * groupSize;
     for (let i = 0; i < groupSize; i++) {
@@ -211,5 +218,61 @@ class GroupSearch {
       total += e * (2 * sum + gram[row + i] * e);
     }
     return total;
+  }
+}
+
+/** The same with minima: a block's deepest minimum sets their step, its widest scale the step of scales. */
+class MinimumSearch extends GroupSearch {
+  private deepest = Infinity;
+
+  override fixBlock(
+    range: GroupRange,
+    first: number,
+    count: number,
+    group: number,
+    groups: number,
+  ): number[] {
+    const rows = Array.from({ length: count }, (_, r) => (first + r) * groups + group);
+    const depth = (index: number) => Math.max(-range.min[index], 0);
+    const lowest = rows.reduce((found, index) => (depth(index) > depth(found) ? index : found));
+    this.deepest = depth(lowest);
+    this.minimum = roundToHalf(Math.fround(this.deepest / 15));
+    const width = (index: number) => this.decoded(range.min[index], range.max[index]).own;
+    const highest = rows.reduce((found, index) => (width(index) > width(found) ? index : found));
+    this.largest = width(highest);
+    this.step = roundToHalf(Math.fround(Math.max(this.largest, MIN_SCALE) / 15));
+    return [lowest, highest];
+  }
+
+  /** Minimum and scale as stored, and the scale before it is coded. */
+  private decoded(min: number, max: number) {
+    const { fround } = Math;
+    const depth = Math.max(-min, 0);
+    const code = this.minimum > 0 ? Math.min(roundHalfToEven(fround(depth / this.minimum)), 15) : 0;
+    const offset = this.minimum * code;
+    const own = fround(fround(Math.max(max, 0) + offset) / this.qmax);
+    const scaleCode = roundHalfToEven(fround(own / this.step));
+    return { offset, own, scale: this.step * Math.min(Math.max(scaleCode, 1), 15) };
+  }
+
+  protected override score(index: number, group: number, min: number, max: number, chosen: number): number {
+    const { weight, groupSize, qmax, error } = this;
+    const { fround } = Math;
+    let s = chosen;
+    let offset = Math.max(-min, 0);
+    if (this.step >= 0) {
+      if (offset > this.deepest) return Infinity;
+      const { own, ...stored } = this.decoded(min, max);
+      if (own > this.largest) return Infinity;
+      ({ offset, scale: s } = stored);
+    }
+    const start = index * groupSize;
+    for (let i = 0; i < groupSize; i++) {
+      const w = weight[start + i];
+      const clamped = w > max ? max : w < min ? min : w;
+      const q = roundHalfToEven(fround(fround(clamped + offset) / s));
+      error[i] = w - fround(s * (q < 0 ? 0 : q > qmax ? qmax : q) - offset);
+    }
+    return this.outputError(group);
   }
 }

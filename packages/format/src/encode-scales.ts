@@ -11,7 +11,7 @@ const MAX_SCALE_CODE = 15;
  * The stored parameters nearest to wanted scales and zero points, [rows, columns/groupSize] each: second-level
  * step and minimum span the scales of a block, scales become their 4-bit codes, zero points are rounded. What
  * was encoded once stays as it is. Learned scales come through here; those of ranges through chooseBilevel.
- * Throws `shape-mismatch`, `not-representable`.
+ * Throws `shape-mismatch`, `not-representable`; `unsupported` for schemes with minima.
  */
 export function encodeScales(
   scale: Float32Array,
@@ -28,6 +28,12 @@ export function encodeScales(
     throw new SpeedqError(
       'shape-mismatch',
       `${name}: expected ${rows * groups} scales and zero points, got ${scale.length} and ${zero.length}.`,
+    );
+  }
+  if (scheme.zero === 'minimum') {
+    throw new SpeedqError(
+      'unsupported',
+      `${name}: scales are learned with integer zero points only. Choose a scheme without minima, or another method.`,
     );
   }
   const qmax = maxCode(scheme);

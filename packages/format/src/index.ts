@@ -42,6 +42,7 @@ export {
   groupRange,
   quantizeBilevel,
   quantizeBilevelTensor,
+  zeroPoints,
 } from './bilevel.ts';
 export type { BilevelOptions, BilevelParameters, BilevelTensor, GroupRange } from './bilevel.ts';
 export { encodeScales } from './encode-scales.ts';

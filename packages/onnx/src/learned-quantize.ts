@@ -1,4 +1,4 @@
-import { checkScheme, maxCode } from '@speedq/format';
+import { SpeedqError, checkScheme, maxCode } from '@speedq/format';
 import type { BilevelScheme } from '@speedq/format';
 import { withGradient } from './composites.ts';
 import type { Graph, Tensor } from './graph.ts';
@@ -18,7 +18,8 @@ const FLOAT_MAX = 3.4028234663852886e38;
 /**
  * weight [rows, columns] under wanted scales and zero points, [rows, columns/groupSize] each, quantized and
  * dequantized. With v = w/s + z: inside the codes dŵ/dw = 1, dŵ/ds = q − v, dŵ/dz = 0; outside dŵ/dw = 0,
- * dŵ/ds = q − z, dŵ/dz = −s. Throws `shape-mismatch` where the scheme does not divide the shape.
+ * dŵ/ds = q − z, dŵ/dz = −s. Throws `shape-mismatch` where the scheme does not divide the shape, `unsupported` for
+ * schemes with minima.
  */
 export function learnedQuantize(
   g: Graph,
@@ -28,6 +29,12 @@ export function learnedQuantize(
   scheme: BilevelScheme,
 ): Tensor {
   checkScheme(scheme, weight.shape as number[], weight.name);
+  if (scheme.zero === 'minimum') {
+    throw new SpeedqError(
+      'unsupported',
+      `${weight.name}: scales are learned with integer zero points only. Choose a scheme without minima, or another method.`,
+    );
+  }
   const [rows, columns] = weight.shape as number[];
   const groups = columns / scheme.groupSize;
   const perGroup = [rows, groups, 1];

@@ -1,4 +1,10 @@
-import { BILEVEL_2BIT_G16, maxCode, quantizeBilevelTensor } from '@speedq/format';
+import {
+  BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G16_MIN,
+  maxCode,
+  quantizeBilevelTensor,
+  zeroPoints,
+} from '@speedq/format';
 import { elementCount, parameterInventory, parseConfig } from '@speedq/model';
 import type { TensorSource } from '@speedq/model';
 import { VisionForward } from '@speedq/onnx';
@@ -24,20 +30,23 @@ const normal = (seed: number, length: number, deviation: number): Float32Array =
   );
 };
 
-test('α starts at the weight itself and settles on the nearest code', () => {
+test.each([
+  ['zero points', BILEVEL_2BIT_G16],
+  ['minima', BILEVEL_2BIT_G16_MIN],
+])('α starts at the weight itself and settles on the nearest code: %s', (_, scheme) => {
   const weight = normal(1, 32 * 48, 0.3);
-  const { parameters, base, initial } = startRounding(weight, 32, 48, BILEVEL_2BIT_G16, {});
-  const qmax = maxCode(BILEVEL_2BIT_G16);
+  const { parameters, base, initial } = startRounding(weight, 32, 48, scheme, {});
+  const qmax = maxCode(scheme);
+  const zero = zeroPoints(parameters);
   for (let i = 0; i < weight.length; i++) {
     const group = Math.floor(i / 16);
     const h = Math.min(1, Math.max(0, 1.2 / (1 + Math.exp(-initial[i])) - 0.1));
-    const soft =
-      parameters.scale[group] * (Math.min(qmax, Math.max(0, base[i] + h)) - parameters.zero[group]);
-    const low = -parameters.scale[group] * parameters.zero[group];
-    const high = parameters.scale[group] * (qmax - parameters.zero[group]);
+    const soft = parameters.scale[group] * (Math.min(qmax, Math.max(0, base[i] + h)) - zero[group]);
+    const low = -parameters.scale[group] * zero[group];
+    const high = parameters.scale[group] * (qmax - zero[group]);
     expect(soft).toBeCloseTo(Math.min(high, Math.max(low, weight[i])), 5);
   }
-  const { codes } = quantizeBilevelTensor(weight, 32, 48, BILEVEL_2BIT_G16);
+  const { codes } = quantizeBilevelTensor(weight, 32, 48, scheme);
   const settled = settleRounding({ parameters, base }, initial).codes;
   // Ties aside, which go to even in one and up in the other.
   expect(settled.filter((code, i) => code !== codes[i]).length).toBeLessThan(3);

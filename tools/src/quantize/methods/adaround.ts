@@ -1,3 +1,4 @@
+import { zeroPoints } from '@speedq/format';
 import type { BilevelTensor } from '@speedq/format';
 import type { Tensor } from '@speedq/onnx';
 import type { Recipe } from '../../recipes/schema.ts';
@@ -58,7 +59,7 @@ async function parametrize(task: BlockTask): Promise<Parametrization> {
     trained.set(inputs.alpha, { data: alpha, dims, rate: stage1.learningRate });
     constants.set(inputs.base, { data: rounding.base, dims });
     constants.set(inputs.scale, { data: rounding.parameters.scale, dims: perGroup });
-    constants.set(inputs.zero, { data: Float32Array.from(rounding.parameters.zero), dims: perGroup });
+    constants.set(inputs.zero, { data: zeroPoints(rounding.parameters), dims: perGroup });
     settles.push(() => [name, settleRounding(rounding, alpha)]);
   }
   let beta: Tensor | undefined;

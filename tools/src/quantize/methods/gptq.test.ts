@@ -1,5 +1,6 @@
 import {
   BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G16_MIN,
   BILEVEL_4BIT_G32_QQ16,
   accumulateGram,
   chooseBilevel,
@@ -148,6 +149,7 @@ const outputError = (
 
 test.each<[string, BilevelScheme]>([
   ['2 bits', BILEVEL_2BIT_G16],
+  ['2 bits with minima', BILEVEL_2BIT_G16_MIN],
   ['4 bits', BILEVEL_4BIT_G32_QQ16],
 ])('error feedback, then scales from corrected weights, lower the output error at %s', (_, scheme) => {
   const [rows, columns] = [32, 96];

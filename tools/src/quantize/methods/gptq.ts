@@ -73,7 +73,7 @@ export function gptq(
         const column = order[j];
         const group = row * groups + Math.floor(column / groupSize);
         const scale = parameters.scale[group];
-        const zero = parameters.zero[group];
+        const zero = parameters.offset ? parameters.offset[group] / scale : parameters.zero[group];
         const position = Math.round(work[base + j] / scale + zero);
         const code = position < 0 ? 0 : position > qmax ? qmax : position;
         codes[base + column] = code;
@@ -142,6 +142,7 @@ function emptyParameters(rows: number, columns: number, scheme: BilevelScheme): 
     scaleCode: new Uint8Array(rows * groups),
     step: new Float32Array(blocks),
     minimum: new Float32Array(blocks),
+    ...(scheme.zero === 'minimum' && { offset: new Float32Array(rows * groups) }),
   };
 }
 
@@ -153,6 +154,7 @@ function place(into: BilevelParameters, part: BilevelParameters, group: number):
     into.scale[index] = scale;
     into.zero[index] = part.zero[row];
     into.scaleCode[index] = part.scaleCode[row];
+    if (part.offset) into.offset![index] = part.offset[row];
   });
   part.step.forEach((step, block) => {
     into.step[block * groups + group] = step;

@@ -15,7 +15,7 @@ const MIN_DIVISOR = Math.fround(1e-9);
 /** A weight between two codes. */
 export interface Rounding {
   readonly parameters: BilevelParameters;
-  /** ⌊W/s⌋ + z, [rows, columns]. */
+  /** ⌊W/s⌋ + z, or ⌊(W + μ)/s⌋, [rows, columns]. */
   readonly base: Float32Array;
   /** α for which h is the fraction of W/s: the weight itself. */
   readonly initial: Float32Array;
@@ -33,11 +33,13 @@ export function startRounding(
   const base = new Float32Array(weight.length);
   const initial = new Float32Array(weight.length);
   const { groupSize } = scheme;
+  const { offset } = parameters;
   for (let i = 0; i < weight.length; i++) {
     const group = Math.floor(i / groupSize);
-    const position = Math.fround(clamped[i] / Math.max(parameters.scale[group], MIN_DIVISOR));
+    const begin = offset ? offset[group] : 0;
+    const position = Math.fround((clamped[i] + begin) / Math.max(parameters.scale[group], MIN_DIVISOR));
     const floor = Math.floor(position);
-    base[i] = floor + parameters.zero[group];
+    base[i] = floor + (offset ? 0 : parameters.zero[group]);
     initial[i] = -Math.log(STRETCH / (position - floor - SHIFT) - 1);
   }
   return { parameters, base, initial };
