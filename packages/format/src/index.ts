@@ -111,7 +111,7 @@ export type {
   PackedManifest,
   TensorPart,
 } from './manifest.ts';
-export { planShards, shardIndex, writeShards } from './shards.ts';
+export { planShards, shardFileBytes, shardIndex, writeShards } from './shards.ts';
 export type { PlannedTensor, Shard, ShardEntry, ShardOptions, ShardPlan } from './shards.ts';
 export { storedTensors } from './stored-tensors.ts';
 export type { StoredKind, StoredTensor } from './stored-tensors.ts';

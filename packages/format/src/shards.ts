@@ -3,7 +3,7 @@ import { DATA_ALIGNMENT, MAX_SHARD_BYTES } from './limits.ts';
 import { partStep } from './manifest.ts';
 import type { ManifestTensor, TensorPart } from './manifest.ts';
 import type { PackedTensor } from './pack.ts';
-import { declaredBytes, writeSafetensors } from './safetensors.ts';
+import { declaredBytes, safetensorsHeader, writeSafetensors } from './safetensors.ts';
 import { packedBytes, schemeName } from './schemes.ts';
 import type { Scheme } from './schemes.ts';
 import { storedArray, storedTensors } from './stored-tensors.ts';
@@ -150,8 +150,16 @@ export async function* writeShards(
       for (const entry of list) data.set(entry, rowsOf(last.tensor, entry));
     }
     const stored = entries.map((entry) => ({ ...entry, data: data.get(entry)! }));
-    yield { name: file, bytes: writeSafetensors(stored, { format: 'speedq' }) };
+    yield { name: file, bytes: writeSafetensors(stored, METADATA) };
   }
+}
+
+const METADATA = { format: 'speedq' };
+
+/** Bytes that the shard's file will have, header included. */
+export function shardFileBytes({ entries }: Shard): number {
+  const header = safetensorsHeader(entries, METADATA).length;
+  return entries.reduce((sum, entry) => sum + declaredBytes(entry), header);
 }
 
 /** The entry's rows of the array that holds them all. */

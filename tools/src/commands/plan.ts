@@ -5,6 +5,7 @@ import { defineCommand } from '../cli/command.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
 import { formatBytes, formatCount, formatDuration } from '../output.ts';
 import { planPacking } from '../packing/pack-model.ts';
+import { predictFiles } from '../packing/predict-files.ts';
 import { summarizeStorage } from '../packing/summary.ts';
 import { estimateStages, packingPeakBytes } from '../recipes/estimate.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
@@ -30,6 +31,8 @@ export const plan = defineCommand({
         const bytes = packedBytes(scheme, parameter.shape, parameter.name);
         return { parameter, scheme, bytes, parts };
       });
+      const files = await predictFiles(folder, recipe, shardPlan);
+      const fileBytes = files.reduce((sum, file) => sum + file.bytes, 0);
       const sourceBytes = folder.weights
         .names()
         .reduce((sum, name) => sum + folder.weights.info(name).bytes, 0);
@@ -60,6 +63,9 @@ export const plan = defineCommand({
         `${formatCount(bytes)} bytes (${formatBytes(bytes)}) in ${shardPlan.shards.length} shards, ` +
           `${((bytes * 8) / weights).toFixed(3)} bits a weight; now ${formatBytes(sourceBytes)}`,
       );
+      output.print(
+        `${formatCount(fileBytes)} bytes (${formatBytes(fileBytes)}) of files beside the manifest`,
+      );
       output.print();
       const cores = availableParallelism();
       const stages = estimateStages(recipe, folder.config, parameters).map((stage) => ({
@@ -82,6 +88,8 @@ export const plan = defineCommand({
       return {
         recipe: recipe.name,
         bytes,
+        fileBytes,
+        files,
         sourceBytes,
         shards: shardPlan.shards.length,
         storage,

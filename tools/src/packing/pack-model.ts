@@ -134,7 +134,7 @@ export function sideFiles({ files }: ModelFolder): string[] {
 }
 
 /** config.json of the source, saying that and how the weights are quantized. */
-function packedConfig({ config, configJson }: ModelFolder, recipe: Recipe): string {
+export function packedConfig({ config, configJson }: ModelFolder, recipe: Recipe): string {
   return modelConfigText({
     ...configJson,
     // The original layout leaves this id to the tokenizer; readers of the packed model need not look there.

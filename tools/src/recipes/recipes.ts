@@ -101,6 +101,34 @@ const fourBitQq16: Recipe = {
   schemes: { ...fourBit.schemes, vision: '4bit-g32-qq16', language: '4bit-g32-qq16' },
 };
 
+/** Codes that begin at a minimum of their own, not at an integer zero point: no end of a group is clipped. */
+const twoBitMin: Recipe = {
+  ...twoBit,
+  name: '2bit-min',
+  schemes: { ...twoBit.schemes, vision: '2bit-g16-min', language: '2bit-g16-min' },
+};
+
+const threeBit: Recipe = {
+  ...twoBit,
+  name: '3bit',
+  schemes: { ...twoBit.schemes, vision: '3bit-g16', language: '3bit-g16' },
+  stage3: { ...twoBit.stage3, learningRate: 1e-4 },
+};
+
+/** The shape of InternVL3-1B in 315 MiB, tables, projector and tokenizer included. */
+const small: Recipe = {
+  ...twoBitMin,
+  name: 'small',
+  schemes: {
+    vision: '2bit-g32-min',
+    projector: '4bit-g32-qq16',
+    language: '2bit-g16-min',
+    embedding: '3bit-symmetric-g64',
+    head: '3bit-symmetric-g64',
+    modules: { gate_proj: '2bit-g32-min', up_proj: '2bit-g32-min' },
+  },
+};
+
 /** Half the language model's weights, those that bear it best, at 2 bits. */
 const mixed: Recipe = {
   ...twoBit,
@@ -125,7 +153,10 @@ const quick: Recipe = {
 };
 
 export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(
-  [twoBit, twoBitG128, fourBit, fourBitQq16, mixed, quick].map((recipe) => [recipe.name, recipe]),
+  [twoBit, twoBitG128, twoBitMin, threeBit, fourBit, fourBitQq16, mixed, small, quick].map((recipe) => [
+    recipe.name,
+    recipe,
+  ]),
 );
 
 /**
