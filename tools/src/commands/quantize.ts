@@ -1,7 +1,8 @@
 import { MANIFEST_FILE, SpeedqError } from '@speedq/format';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { allocateBits, parseTarget } from '../allocation/index.ts';
 import { defineCommand } from '../cli/command.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
 import { formatBytes, formatDuration } from '../output.ts';
@@ -35,6 +36,18 @@ export const quantize = defineCommand({
       description: 'what is quantized: all the recipe says, or the language model alone',
     },
     stages: { type: 'string', hint: '1,2,3', default: '1,2,3', description: 'which stages train' },
+    targetBpw: {
+      type: 'number',
+      min: 2,
+      max: 16,
+      hint: 'N',
+      description: "mean bits of a linear's weight, spent where the answers need them",
+    },
+    targetSize: {
+      type: 'string',
+      hint: 'SIZE',
+      description: 'the same for the bytes of all files, such as 315MiB; tables take part',
+    },
     reference: { type: 'boolean', description: 'the arithmetic and order of the reference implementation' },
     seed: { type: 'integer', min: 0, default: 0, description: 'the same seed gives the same bytes' },
     threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
@@ -52,7 +65,14 @@ export const quantize = defineCommand({
     const out = resolve(options.out);
     const named = await loadRecipe(options.recipe);
     const scoped = options.scope === 'language' ? languageOnly(named) : named;
-    const recipe = options.reference ? asReference(scoped) : method === 'best' ? asBest(scoped) : scoped;
+    const base = options.reference ? asReference(scoped) : method === 'best' ? asBest(scoped) : scoped;
+    const target = parseTarget(options);
+    if (target !== undefined && options.reference) {
+      throw new SpeedqError(
+        'invalid-argument',
+        '--reference keeps to the fixed schemes of its recipe; leave out --target-bpw and --target-size.',
+      );
+    }
     const stages = parseStages(options.stages);
     const replacing = { marker: MANIFEST_FILE, force };
     await checkReplaceable(out, replacing);
@@ -61,6 +81,15 @@ export const quantize = defineCommand({
     if (options.reference && method !== 'speedq') {
       throw new SpeedqError('invalid-argument', `--reference is a way of --method speedq, not of ${method}.`);
     }
+    const allocation =
+      target &&
+      (await allocateBits({
+        ...{ recipe: base, target, log: join(dirname(out), `.${basename(out)}.sensitivity.jsonl`) },
+        ...{ model: args.model, data: requireData(options.data), seed, force },
+        threads: options.threads ?? availableParallelism(),
+        ...{ progress, signal },
+      }));
+    const recipe = allocation?.recipe ?? base;
     if (method === 'rtn') {
       return withModelFolder(args.model, async (opened) => {
         const folder = requireFloat(opened);
@@ -71,18 +100,14 @@ export const quantize = defineCommand({
         });
         const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
         task.finish(formatBytes(bytes));
+        await allocation?.discard();
         output.print(out);
-        return { out, kind: 'packed', recipe: recipe.name, method, bytes };
+        return { out, kind: 'packed', recipe: recipe.name, method, bytes, allocation: allocation?.units };
       });
     }
 
-    if (options.data === undefined) {
-      throw new SpeedqError(
-        'invalid-argument',
-        '--data is missing: training needs pictures and conversations. Make some with speedq data, or use --method rtn.',
-      );
-    }
-    const { files } = await findSources(options.data);
+    const data = requireData(options.data);
+    const { files } = await findSources(data);
     const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
     const work = workFolder(out);
     const fingerprint = {
@@ -103,20 +128,31 @@ export const quantize = defineCommand({
         {
           ...{ out, work, recipe, method, stages, seed, threads, checkpointSteps },
           model: resolve(args.model),
-          data: resolve(options.data),
+          data: resolve(data),
         },
         { output, progress, signal },
       );
       await publish(folder, out, replacing);
       await rm(work, { recursive: true, force: true });
+      await allocation?.discard();
       output.note(`done in ${formatDuration((performance.now() - begin) / 1000)}`);
       output.print(out);
-      return { out, kind: 'packed', recipe: recipe.name, method, stages, seed, threads, bytes, ...summary };
+      const run = { stages, seed, threads, bytes, allocation: allocation?.units };
+      return { out, kind: 'packed', recipe: recipe.name, method, ...run, ...summary };
     } finally {
       await opened.release();
     }
   },
 });
+
+function requireData(data: string | undefined): string {
+  if (data !== undefined) return data;
+  throw new SpeedqError(
+    'invalid-argument',
+    '--data is missing: training and measuring need pictures and conversations. Make some with speedq data, or ' +
+      'use --method rtn with the fixed schemes of a recipe.',
+  );
+}
 
 function parseStages(text: string): StageNumber[] {
   const stages = [...new Set(text.split(',').map((part) => Number(part.trim())))].sort((a, b) => a - b);

@@ -7,7 +7,7 @@ import { INDEX_FILE } from '../model-folder/float-weights.ts';
 import type { Recipe } from '../recipes/schema.ts';
 import { packedConfig, sideFiles } from './pack-model.ts';
 
-export type PredictedFile = Pick<ManifestFile, 'name' | 'bytes'>;
+type PredictedFile = Pick<ManifestFile, 'name' | 'bytes'>;
 
 /** The files that packing by this plan will list in the manifest, to the byte and in its order. */
 export async function predictFiles(

@@ -1,0 +1,2 @@
+export { allocateBits } from './allocate.ts';
+export { parseTarget } from './target.ts';
