@@ -1,4 +1,5 @@
 import { SpeedqError } from '@speedq/format';
+import { optionalFeatures } from '@speedq/kernels';
 import type { AdapterDescription } from './protocol.ts';
 
 /** @throws {SpeedqError} `no-webgpu`, with what a person can do about it. */
@@ -33,10 +34,10 @@ export function describeAdapter({ info }: GPUAdapter): AdapterDescription {
   };
 }
 
-/** A device with default limits: the engine needs no more, and no optional feature. */
+/** A device with default limits, which are all that the engine needs, and the features that can make it faster. */
 export async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   try {
-    return await adapter.requestDevice({ label: 'speedq' });
+    return await adapter.requestDevice({ label: 'speedq', requiredFeatures: optionalFeatures(adapter) });
   } catch (cause) {
     throw new SpeedqError(
       'no-webgpu',

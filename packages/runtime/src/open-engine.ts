@@ -1,6 +1,12 @@
 import { SpeedqError } from '@speedq/format';
-import { createWebGPUModel, memoryBudget } from '@speedq/kernels';
-import type { MemoryBudget, WebGPUModel } from '@speedq/kernels';
+import { chooseVariants, createWebGPUModel, memoryBudget } from '@speedq/kernels';
+import type {
+  KeyValueFormat,
+  MemoryBudget,
+  TuningOptions,
+  VariantChoice,
+  WebGPUModel,
+} from '@speedq/kernels';
 import { parseConfig } from '@speedq/model';
 import { CONTROL_TOKENS, openTokenizer } from '@speedq/processor';
 import type { TokenizerFiles } from '@speedq/processor';
@@ -18,13 +24,22 @@ export interface OpenEngineOptions {
   readonly contextWindow?: number;
   /** GPU bytes that the model may come to take; default: what the device gives. */
   readonly maxMemoryBytes?: number;
+  /** How the cache keeps keys and values; default 'f16', half the memory of 'f32'. */
+  readonly keyValueFormat?: KeyValueFormat;
+  /**
+   * Finds the fastest kernels for this device before loading; without it, and on software adapters, where a trial
+   * takes long and the plain ones win, they are the plain ones.
+   */
+  readonly tuning?: TuningOptions;
+  /** Kernels that are wanted, by op or case, whatever is fastest. */
+  readonly variants?: VariantChoice;
   /** Called with what the model will take before the first shard is read. */
   readonly onBudget?: (budget: MemoryBudget) => void;
   /** Another device, when the first was lost: the model is loaded anew, and answers go on. */
   readonly newDevice?: () => Promise<GPUDevice>;
 }
 
-/** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 100 MB. */
+/** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 50 MB. */
 const DEFAULT_CONTEXT = 4096;
 /** A context is not made smaller than this by itself: a picture and a short conversation about it. */
 const SMALLEST_CONTEXT = 512;
@@ -39,7 +54,15 @@ const SMALLEST_CONTEXT = 512;
 export async function openEngine(
   device: GPUDevice,
   files: ModelFiles,
-  { contextWindow, maxMemoryBytes = Infinity, onBudget, newDevice }: OpenEngineOptions = {},
+  {
+    contextWindow,
+    maxMemoryBytes = Infinity,
+    keyValueFormat = 'f16',
+    tuning,
+    variants: wanted = {},
+    onBudget,
+    newDevice,
+  }: OpenEngineOptions = {},
 ): Promise<ChatEngine> {
   const { manifest } = files;
   const text = async (name: string): Promise<string> => new TextDecoder().decode(await files.read(name));
@@ -53,19 +76,31 @@ export async function openEngine(
   checkModel(config, manifest);
   const { maxPositionEmbeddings } = config.language;
   const maxTiles = manifest.tiling.maxTiles + 1;
+  const tensors = listTensors(manifest);
+  const wantedContext = contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT);
+  const kernels = { keyValueFormat, variants: wanted };
+  if (tuning) {
+    const maxContext = Math.min(wantedContext, DEFAULT_CONTEXT);
+    const choosing = chooseVariants(device, config, tensors, { ...kernels, maxContext, ...tuning });
+    kernels.variants = await Promise.race([choosing, deviceLost(device)]);
+  }
   const { maxContext, budget } = largestContext(
-    contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT),
+    wantedContext,
     contextWindow === undefined ? SMALLEST_CONTEXT : contextWindow,
     (context) => {
-      const options = { maxContext: context, maxTiles };
-      const budget = memoryBudget(config, listTensors(manifest), options, device.limits);
+      const options = { ...kernels, maxContext: context, maxTiles };
+      const budget = memoryBudget(config, tensors, options, device.limits);
       if (budget.full.total > maxMemoryBytes) throw overBudget(manifest.name, budget, maxMemoryBytes);
       return budget;
     },
   );
   onBudget?.(budget);
-  const load = (on: GPUDevice): Promise<WebGPUModel> =>
-    Promise.race([createWebGPUModel(on, config, packedWeights(files), { maxContext }), deviceLost(on)]);
+  const load = (on: GPUDevice): Promise<WebGPUModel> => {
+    // The same kernels give the same tokens; one that lacks a feature of the first runs the plain ones.
+    const isAlike = [...device.features].every((feature) => on.features.has(feature));
+    const options = { ...kernels, maxContext, variants: isAlike ? kernels.variants : wanted };
+    return Promise.race([createWebGPUModel(on, config, packedWeights(files), options), deviceLost(on)]);
+  };
   const revive = newDevice && (async () => await load(await newDevice()));
   const model = await load(device).catch((error: unknown) => {
     if (revive && error instanceof SpeedqError && error.code === 'device-lost') return revive();

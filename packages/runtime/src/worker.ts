@@ -1,5 +1,5 @@
 /** The engine's worker: everything heavy happens here. The page talks to it through `EngineApi`. */
-import type { MemoryBudget } from '@speedq/kernels';
+import type { MemoryBudget, TuningOptions } from '@speedq/kernels';
 import * as Comlink from 'comlink';
 import { describeAdapter, newDevice, requestAdapter, requestDevice } from './adapter.ts';
 import { EngineHost } from './engine-host.ts';
@@ -14,6 +14,16 @@ import { cachePictures } from './picture-cache.ts';
 import { frameOptions, readPicture } from './picture.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type { OpenRequest, ProgressMessage } from './protocol.ts';
+import { variantStore } from './variant-store.ts';
+
+/** Kernels are tried out once on a graphics card: what was found is kept, whatever becomes of the models. */
+async function tuningOptions(): Promise<TuningOptions> {
+  const storage = await opfsStorage('kernel variants');
+  return {
+    languageFeatures: navigator.gpu.wgslLanguageFeatures,
+    store: storage && variantStore(storage),
+  };
+}
 
 async function open(
   { url, files: local, storage = 'device', contextWindow, maxMemoryBytes }: OpenRequest,
@@ -36,6 +46,7 @@ async function open(
       const engine = await openEngine(await requestDevice(adapter), files, {
         contextWindow,
         maxMemoryBytes,
+        tuning: description.isSoftware ? undefined : await tuningOptions(),
         onBudget: (budget) => (memoryBudget = budget),
         newDevice,
       });

@@ -1,6 +1,7 @@
 import type { Grid } from './grid.ts';
-import type { Program } from './program.ts';
-import type { VariantChoice } from './variants.ts';
+import type { Need, Program } from './program.ts';
+import type { CaseOptions, VariantChoice, Variants } from './variants.ts';
+import { chosenVariant } from './variants.ts';
 
 /** Row count of an activation: `perCount` · count + `fixed`, count being tokens or tiles of the run. */
 export interface Rows {
@@ -46,6 +47,38 @@ export interface Dispatch {
   readonly grid: (count: number) => Grid;
 }
 
+/** One of the ways to compute a case. */
+export interface CaseVariant {
+  readonly name: string;
+  readonly needs: readonly Need[];
+  readonly tolerance: number;
+  readonly dispatches: () => readonly Dispatch[];
+}
+
+/** An op on shapes of its own, and all variants that suit them, the plain one first. */
+export interface VariantCase {
+  readonly op: string;
+  readonly key: string;
+  readonly variants: readonly CaseVariant[];
+  readonly output: Value;
+}
+
+/** @throws where the resources are not what the program binds; undefined ones are left out. */
+export function dispatchOf(
+  program: Program,
+  resources: readonly (Resource | undefined)[],
+  grid: (count: number) => Grid,
+): Dispatch {
+  const present = resources.filter((resource) => resource !== undefined);
+  if (present.length !== program.bindings.length) {
+    throw new Error(`${program.label}: ${present.length} resources for ${program.bindings.length} bindings`);
+  }
+  if (present.some((resource) => isValue(resource) && resource.slice !== undefined)) {
+    throw new Error(`${program.label}: a slice cannot be bound, only what it is a slice of`);
+  }
+  return { program, resources: present, grid };
+}
+
 export function isValue(resource: Resource): resource is Value {
   return 'width' in resource && 'rows' in resource;
 }
@@ -57,6 +90,8 @@ export class Recorder {
   /** Which variants of the programs the plan takes. */
   readonly variants: VariantChoice;
   readonly dispatches: Dispatch[] = [];
+  /** The first of each case that has variants, by key. */
+  readonly cases = new Map<string, VariantCase>();
   readonly #kept = new Map<Value, GPUBuffer>();
   readonly #inputs = new Set<Value>();
   readonly #outputs = new Set<Value>();
@@ -112,15 +147,29 @@ export class Recorder {
     resources: readonly (Resource | undefined)[],
     grid: (count: number) => Grid,
   ): void {
-    const present = resources.filter((resource) => resource !== undefined);
-    if (present.length !== program.bindings.length) {
-      throw new Error(
-        `${program.label}: ${present.length} resources for ${program.bindings.length} bindings`,
-      );
-    }
-    if (present.some((resource) => isValue(resource) && resource.slice !== undefined)) {
-      throw new Error(`${program.label}: a slice cannot be bound, only what it is a slice of`);
-    }
-    this.dispatches.push({ program, resources: present, grid });
+    this.dispatches.push(dispatchOf(program, resources, grid));
+  }
+
+  /** The dispatches of the variant that is chosen for the case, which is remembered with all that suit it. */
+  dispatchVariant<T>(
+    variants: Variants<T>,
+    options: CaseOptions<T> & { readonly output: Value },
+    dispatches: (variant: T) => readonly Dispatch[],
+  ): void {
+    const { op, key, suits = () => true, output } = options;
+    this.dispatches.push(...dispatches(chosenVariant(this.variants, variants, options)));
+    if (this.cases.has(key)) return;
+    const suited = Object.entries(variants).filter(([, variant]) => suits(variant.options));
+    this.cases.set(key, {
+      op,
+      key,
+      output,
+      variants: suited.map(([name, variant]) => ({
+        name,
+        needs: variant.needs,
+        tolerance: variant.tolerance,
+        dispatches: () => dispatches(variant.options),
+      })),
+    });
   }
 }

@@ -24,6 +24,13 @@ export interface Variants<T> {
   readonly [name: string]: Variant<T>;
 }
 
+/** A case of an op, as it is named in a VariantChoice, and the variants that it can be computed by. */
+export interface CaseOptions<T> {
+  readonly op: string;
+  readonly key: string;
+  readonly suits?: (options: T) => boolean;
+}
+
 /**
  * The variant chosen for a case of an op. One that was chosen for the whole op and does not suit this case gives
  * way to the plain one.
@@ -32,7 +39,7 @@ export interface Variants<T> {
 export function chosenVariant<T>(
   choice: VariantChoice,
   variants: Variants<T>,
-  { op, key, suits }: { op: string; key: string; suits: (options: T) => boolean },
+  { op, key, suits = () => true }: CaseOptions<T>,
 ): T {
   const name = choice[key] ?? choice[op] ?? 'plain';
   const variant = Object.hasOwn(variants, name) ? variants[name] : undefined;

@@ -2,6 +2,7 @@ import { BILEVEL_2BIT_G16, SYMMETRIC_4BIT } from '@speedq/format';
 import { parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VariantChoice } from '../engine/variants.ts';
 import { requestNodeDevice, requestTestDevice } from '../node.ts';
 import { randomFloats } from '../testing/harness.ts';
 import { instrument } from '../testing/instrumented-device.ts';
@@ -93,6 +94,55 @@ describe.skipIf(gpu === null)('the cost of a model', () => {
     expect(again).toBe(second);
     model.truncate(0);
   });
+
+  it.each<{ format: 'f16' | 'q8'; variants: VariantChoice; tolerance: number }>([
+    {
+      format: 'f16',
+      variants: {
+        matvec: 'rows4-threads64',
+        matmul: 'tile64x64',
+        attention: 'tiles-threads128',
+        'decode-attention': 'splits8',
+      },
+      tolerance: 5e-3,
+    },
+    { format: 'q8', variants: { matvec: 'rows16-threads128-integer' }, tolerance: 5e-2 },
+  ])(
+    'variants and a cache of $format cost a token no more, take what the budget says, and mean the same',
+    async ({ format, variants, tolerance }) => {
+      const { device } = await requestNodeDevice();
+      const meter = instrument(device);
+      const { counts } = meter;
+      const options = { maxContext: MAX_CONTEXT, keyValueFormat: format, variants };
+      const other = await createWebGPUModel(device, config, packedSource(packed, SPLIT), options);
+      const stored: StoredTensor[] = [];
+      for await (const { tensors } of packedSource(packed, SPLIT).shards()) stored.push(...tensors);
+      expect(other.memory).toEqual(memoryBudget(config, stored, options).loaded);
+      expect(other.memory.total).toBe(counts.liveBytes);
+      const rowBytes = { f16: 2 * 2 * 32, q8: 2 * 32 + 2 * 4 }[format];
+      expect(other.memory.kvCache).toBe(512 * LAYERS * 2 * rowBytes);
+
+      const logitsOf = async (one: WebGPUModel) => {
+        one.truncate(0);
+        await one.prefill(text(90), []);
+        // The last of these is decoded, by programs of one row.
+        await one.prefill(Uint32Array.of(7), []);
+        return one.readLogits();
+      };
+      const [expected, actual] = [await logitsOf(model), await logitsOf(other)];
+      const largest = Math.max(...expected.map(Math.abs));
+      expect(Math.max(...actual.map((v, i) => Math.abs(v - expected[i]))) / largest).toBeLessThan(tolerance);
+      await other.decode(1);
+      meter.reset();
+      await other.decode(4);
+      expect(counts).toMatchObject({ buffers: 0, bindGroups: 0, pipelines: 0, submits: 4 });
+      expect(counts.dispatches).toBe(4 * (6 * LAYERS + 3));
+      other.destroy();
+      expect(counts.liveBytes).toBe(0);
+      device.destroy();
+      model.truncate(0);
+    },
+  );
 
   it('takes the memory that the budget says, to the byte, and no more than a tenth over weights and cache', async () => {
     const stored: StoredTensor[] = [];

@@ -6,6 +6,7 @@ import type { StoredTensor } from '../weights/source.ts';
 import { WeightStore, storedBytes } from '../weights/store.ts';
 import type { WebGPUModelOptions } from './options.ts';
 import { capacitiesOf } from './options.ts';
+import type { ModelRecording } from './plans.ts';
 import { MAX_DECODE_STEPS, recordPlans } from './plans.ts';
 
 /** GPU bytes by purpose. */
@@ -37,6 +38,23 @@ export function memoryBudget(
   options: WebGPUModelOptions & { readonly maxTiles?: number },
   limits: Pick<GPUSupportedLimits, 'maxStorageBufferBindingSize' | 'maxBufferSize'> = DEFAULT_LIMITS,
 ): MemoryBudget {
+  const { allocator, recording } = recordWithoutDevice(config, tensors, options, limits);
+  const { cache } = recording;
+  allocator.readback('decoded tokens', MAX_DECODE_STEPS * 4);
+  const loaded = memoryUse(allocator);
+  const { language, tokensPerTile } = config;
+  const images = (options.maxTiles ?? 1) * tokensPerTile * language.hiddenSize * 4;
+  const full = { ...loaded, kvCache: cache.fullBytes, images };
+  return { loaded, full: { ...full, total: full.weights + full.kvCache + full.images + full.activations } };
+}
+
+/** The plans of a model on a device that only counts. */
+export function recordWithoutDevice(
+  config: InternVLConfig,
+  tensors: Iterable<Omit<StoredTensor, 'byteOffset' | 'byteLength'>>,
+  options: WebGPUModelOptions,
+  limits: Pick<GPUSupportedLimits, 'maxStorageBufferBindingSize' | 'maxBufferSize'>,
+): { readonly allocator: Allocator; readonly recording: ModelRecording } {
   const allocator = new Allocator(measuringDevice(limits));
   const located = Array.from(tensors, (tensor) => ({
     ...tensor,
@@ -44,13 +62,7 @@ export function memoryBudget(
     byteLength: storedBytes(tensor),
   }));
   const weights = WeightStore.measure(allocator, located);
-  const { cache } = recordPlans(allocator, config, weights, capacitiesOf(config, options));
-  allocator.readback('decoded tokens', MAX_DECODE_STEPS * 4);
-  const loaded = memoryUse(allocator);
-  const { language, tokensPerTile } = config;
-  const images = (options.maxTiles ?? 1) * tokensPerTile * language.hiddenSize * 4;
-  const full = { ...loaded, kvCache: cache.fullBytes, images };
-  return { loaded, full: { ...full, total: full.weights + full.kvCache + full.images + full.activations } };
+  return { allocator, recording: recordPlans(allocator, config, weights, capacitiesOf(config, options)) };
 }
 
 export function memoryUse(allocator: Allocator): MemoryUse {

@@ -141,6 +141,7 @@ class PlannedModel implements WebGPUModel {
       const output = this.#allocator.storage('image features', tiles * tileBytes, 'images');
       try {
         const batch = this.#capacities.tilesPerBatch;
+        let running: Promise<unknown> = Promise.resolve();
         for (let tile = 0; tile < tiles; tile += batch) {
           signal?.throwIfAborted();
           const count = Math.min(batch, tiles - tile);
@@ -153,8 +154,12 @@ class PlannedModel implements WebGPUModel {
           pass.end();
           encoder.copyBufferToBuffer(buffers.visionOutput, 0, output, tile * tileBytes, count * tileBytes);
           device.queue.submit([encoder.finish()]);
-          await device.queue.onSubmittedWorkDone();
+          // One batch waits while another runs: no gap between them, and an abort is heard.
+          const before = running;
+          running = device.queue.onSubmittedWorkDone();
+          await before;
         }
+        await running;
         signal?.throwIfAborted();
       } catch (error) {
         this.#allocator.free(output);
@@ -177,6 +182,7 @@ class PlannedModel implements WebGPUModel {
       await this.makeRoom(start + ids.length);
       this.#hasNext = false;
       this.#logitsCopied = false;
+      let running: Promise<unknown> = Promise.resolve();
       try {
         for (let at = 0; at < ids.length;) {
           const chunk = ids.subarray(at, at + this.#capacities.prefillChunk);
@@ -201,8 +207,10 @@ class PlannedModel implements WebGPUModel {
           device.queue.submit([encoder.finish()]);
           this.#length += count;
           this.#rowsOfLastRun = count;
-          // between chunks: lets an abort be heard
-          if (!last) await device.queue.onSubmittedWorkDone();
+          // One chunk waits while another runs: no gap between them, and an abort is heard.
+          const before = running;
+          running = device.queue.onSubmittedWorkDone();
+          if (!last) await before;
           signal?.throwIfAborted();
         }
         const [id] = await this.readTokens(1);

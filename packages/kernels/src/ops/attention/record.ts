@@ -1,7 +1,6 @@
 import { SpeedqError } from '@speedq/format';
-import type { Recorder, Value } from '../../engine/recorder.ts';
-import { ONE_ROW, rowCount } from '../../engine/recorder.ts';
-import { chosenVariant } from '../../engine/variants.ts';
+import type { Recorder, Resource, Value } from '../../engine/recorder.ts';
+import { ONE_ROW, dispatchOf, rowCount } from '../../engine/recorder.ts';
 import type { LayerCache } from '../rope-cache/record.ts';
 import { recordRope } from '../rope-cache/record.ts';
 import { decodeProgram, headsTogether, mergeProgram } from './decode-program.ts';
@@ -26,14 +25,6 @@ function checkHeads({ heads, keyValueHeads, headDim }: Heads): void {
   }
 }
 
-/** The names under which variants for these heads are chosen (VariantChoice). */
-function attentionKey(kind: 'tiles' | 'causal', { heads, keyValueHeads, headDim }: Heads): string {
-  return `attention ${kind} ${heads}/${keyValueHeads}x${headDim}`;
-}
-function decodeKey({ heads, keyValueHeads, headDim }: Heads): string {
-  return `decode-attention ${heads}/${keyValueHeads}x${headDim}`;
-}
-
 /** q, k and v side by side [tiles·tokens, 3·heads·headDim] → [tiles·tokens, heads·headDim]; each tile attends within itself. */
 export function recordAttention(
   recorder: Recorder,
@@ -44,12 +35,10 @@ export function recordAttention(
   const all = { heads, keyValueHeads: heads, headDim };
   checkHeads(all);
   const y = recorder.value('attention', qkv.rows, heads * headDim);
-  const { program, queries } = manyQueries(recorder, { ...all, span: { kind: 'tiles', tokens } });
-  recorder.dispatch(program, [recorder.params, qkv, qkv, qkv, y], (count) => [
-    Math.ceil(tokens / queries),
-    heads,
-    rowCount(qkv.rows, count) / tokens,
-  ]);
+  recordMany(recorder, { ...all, span: { kind: 'tiles', tokens } }, [qkv, qkv, qkv, y], (count) => ({
+    queries: tokens,
+    tiles: rowCount(qkv.rows, count) / tokens,
+  }));
   return y;
 }
 
@@ -69,42 +58,47 @@ export function recordCausalAttention(
   const y = recorder.value('attention', qkv.rows, heads * headDim);
   if (recorder.maxCount > 1) {
     const q = recordRope(recorder, qkv, cache, shape);
-    const { program, queries } = manyQueries(recorder, { ...shape, span: { kind: 'causal', format } });
-    recorder.dispatch(program, [recorder.params, q, keys, values, y], (count) => [
-      Math.ceil(count / queries),
-      heads,
-      1,
-    ]);
+    const options = { ...shape, span: { kind: 'causal', format } } as const;
+    recordMany(recorder, options, [q, keys, values, y], (count) => ({ queries: count, tiles: 1 }));
     return y;
   }
-  const { splits } = chosenVariant(recorder.variants, DECODE_VARIANTS, {
-    op: 'decode-attention',
-    key: decodeKey(shape),
-    suits: () => true,
+  const key = `decode-attention ${heads}/${keyValueHeads}x${headDim} ${format}`;
+  recorder.dispatchVariant(DECODE_VARIANTS, { op: 'decode-attention', key, output: y }, ({ splits }) => {
+    const options = { ...shape, format, splits };
+    const sums = recorder.value('sums of splits', ONE_ROW, heads * splits * headDim);
+    const stats = recorder.value('stats of splits', ONE_ROW, heads * splits * 2);
+    return [
+      dispatchOf(
+        decodeProgram(options),
+        [recorder.params, qkv, cache.ropeTable, keys, values, sums, stats],
+        () => [splits, heads / headsTogether(options), 1],
+      ),
+      dispatchOf(mergeProgram(options), [recorder.params, sums, stats, y], () => [heads, 1, 1]),
+    ];
   });
-  const options = { ...shape, format, splits };
-  const sums = recorder.value('sums of splits', ONE_ROW, heads * splits * headDim);
-  const stats = recorder.value('stats of splits', ONE_ROW, heads * splits * 2);
-  recorder.dispatch(
-    decodeProgram(options),
-    [recorder.params, qkv, cache.ropeTable, keys, values, sums, stats],
-    () => [splits, heads / headsTogether(options), 1],
-  );
-  recorder.dispatch(mergeProgram(options), [recorder.params, sums, stats, y], () => [heads, 1, 1]);
   return y;
 }
 
-/** The program of many queries, and how many of them one of its workgroups takes. */
-function manyQueries(recorder: Recorder, options: AttentionOptions) {
-  const variant = chosenVariant(recorder.variants, ATTENTION_VARIANTS, {
-    op: 'attention',
-    key: attentionKey(options.span.kind, options),
-    suits: () => true,
+/** resources: q, keys, values and y; `size`: what of a run's count is queries of one tile, and how many tiles. */
+function recordMany(
+  recorder: Recorder,
+  options: AttentionOptions,
+  resources: readonly [Value, Resource, Resource, Value],
+  size: (count: number) => { readonly queries: number; readonly tiles: number },
+): void {
+  const { heads, keyValueHeads, headDim, span } = options;
+  const format = span.kind === 'causal' ? ` ${span.format}` : '';
+  const key = `attention ${span.kind} ${heads}/${keyValueHeads}x${headDim}${format}`;
+  recorder.dispatchVariant(ATTENTION_VARIANTS, { op: 'attention', key, output: resources[3] }, (variant) => {
+    const [program, group] =
+      variant.kind === 'tiles'
+        ? [tiledAttentionProgram(options, variant.threads), tileShape(headDim).queries]
+        : [attentionProgram(options), QUERIES];
+    return [
+      dispatchOf(program, [recorder.params, ...resources], (count) => {
+        const { queries, tiles } = size(count);
+        return [Math.ceil(queries / group), heads, tiles];
+      }),
+    ];
   });
-  return variant.kind === 'tiles'
-    ? {
-        program: tiledAttentionProgram(options, variant.threads),
-        queries: tileShape(options.headDim).queries,
-      }
-    : { program: attentionProgram(options), queries: QUERIES };
 }

@@ -1,9 +1,11 @@
 import { SpeedqError, schemeName } from '@speedq/format';
 import { spread } from '../../engine/grid.ts';
 import type { Recorder, Value } from '../../engine/recorder.ts';
-import { ONE_ROW, rowCount } from '../../engine/recorder.ts';
+import { ONE_ROW, dispatchOf, rowCount } from '../../engine/recorder.ts';
+import type { CaseOptions } from '../../engine/variants.ts';
 import { chosenVariant } from '../../engine/variants.ts';
 import type { Candidates } from '../argmax/record.ts';
+import type { MatmulVariant } from './matmul-variants.ts';
 import { MATMUL_VARIANTS } from './matmul-variants.ts';
 import { matmulProgram, matmulSuits } from './matmul.ts';
 import type { MatvecVariant } from './matvec-variants.ts';
@@ -57,7 +59,10 @@ export function recordHead(
   inputs: LinearInputs,
 ): { readonly logits: Value; readonly candidates: Candidates } {
   const parts = partsOf([matrix]);
-  const groups = parts.reduce((sum, part) => sum + matvecOf(recorder, x, parts, part, inputs).groups, 0);
+  const groups = parts.reduce((sum, part) => {
+    const options = matvecCase(part, optionsOf(x, parts, part, inputs));
+    return sum + groupsOf(part, chosenVariant(recorder.variants, MATVEC_VARIANTS, options));
+  }, 0);
   const candidates = {
     values: recorder.value('best logits', ONE_ROW, groups),
     indices: recorder.value('ids of best logits', ONE_ROW, groups),
@@ -127,22 +132,17 @@ function optionsOf(x: Value, parts: readonly Part[], part: Part, inputs: LinearI
   };
 }
 
-/** The matrix-vector variant that a part takes, and its workgroups. */
-function matvecOf(
-  recorder: Recorder,
-  x: Value,
-  parts: readonly Part[],
-  part: Part,
-  inputs: LinearInputs,
-  gated = false,
-): { readonly variant: MatvecVariant; readonly groups: number } {
-  const options = { ...optionsOf(x, parts, part, inputs), gated };
-  const variant = chosenVariant(recorder.variants, MATVEC_VARIANTS, {
+function matvecCase({ matrix }: Part, options: MatvecOptions): CaseOptions<MatvecVariant> {
+  return {
     op: 'matvec',
-    key: linearKey('matvec', part.matrix),
-    suits: (one) => matvecSuits(one, options),
-  });
-  return { variant, groups: Math.ceil(part.rows / matvecRows(variant, options.columns)) };
+    key: linearKey('matvec', matrix),
+    suits: (variant) => matvecSuits(variant, options),
+  };
+}
+
+/** Workgroups of a matrix-vector product. */
+function groupsOf({ matrix, rows }: Part, variant: MatvecVariant): number {
+  return Math.ceil(rows / matvecRows(variant, matrix.columns));
 }
 
 function recordParts(
@@ -169,24 +169,28 @@ function recordParts(
     const { codes, meta } = part.part;
     const resources = [recorder.params, x, norm?.weight, codes, meta, bias, scale, gate, y];
     if (single) {
-      const { variant, groups } = matvecOf(recorder, x, parts, part, inputs, gated);
-      const special = { gated, candidates: candidates && { offset: group } };
-      recorder.dispatch(
-        matvecProgram({ ...options, ...special }, variant),
-        [...resources, candidates?.values, candidates?.indices],
-        () => spread(groups),
-      );
-      group += groups;
+      const matvec: MatvecOptions = {
+        ...options,
+        gated,
+        candidates: candidates && { offset: group },
+      };
+      recorder.dispatchVariant(MATVEC_VARIANTS, { ...matvecCase(part, matvec), output: y }, (variant) => [
+        dispatchOf(
+          matvecProgram(matvec, variant),
+          [...resources, candidates?.values, candidates?.indices],
+          () => spread(groupsOf(part, variant)),
+        ),
+      ]);
+      group += groupsOf(part, chosenVariant(recorder.variants, MATVEC_VARIANTS, matvecCase(part, matvec)));
     } else {
-      const variant = chosenVariant(recorder.variants, MATMUL_VARIANTS, {
-        op: 'matmul',
-        key: linearKey('matmul', part.matrix),
-        suits: (one) => matmulSuits(one, options),
-      });
-      recorder.dispatch(matmulProgram(options, variant), resources, (count) => [
-        Math.ceil(part.rows / variant.tileFeatures),
-        Math.ceil(rowCount(x.rows, count) / variant.tileRows),
-        1,
+      const key = linearKey('matmul', part.matrix);
+      const suits = (variant: MatmulVariant) => matmulSuits(variant, options);
+      recorder.dispatchVariant(MATMUL_VARIANTS, { op: 'matmul', key, suits, output: y }, (variant) => [
+        dispatchOf(matmulProgram(options, variant), resources, (count) => [
+          Math.ceil(part.rows / variant.tileFeatures),
+          Math.ceil(rowCount(x.rows, count) / variant.tileRows),
+          1,
+        ]),
       ]);
     }
   }
