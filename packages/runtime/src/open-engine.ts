@@ -76,7 +76,7 @@ export async function openEngine(
   checkModel(config, manifest);
   const { maxPositionEmbeddings } = config.language;
   const maxTiles = manifest.tiling.maxTiles + 1;
-  const tensors = listTensors(manifest);
+  const tensors = [...listTensors(manifest)];
   const wantedContext = contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT);
   const kernels = { keyValueFormat, variants: wanted };
   if (tuning) {
