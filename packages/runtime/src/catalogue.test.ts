@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { CATALOGUE } from './catalogue.ts';
 import { CONFIG_FILE, loadedFiles } from './loading/wanted-files.ts';
 import { openModelFolder } from './model-folder.ts';
+import { DEFAULT_KEY_VALUE_FORMAT } from './open-engine.ts';
 import { listTensors } from './packed-weights.ts';
 
 const webFolder = fileURLToPath(new URL('../../../web/public/', import.meta.url));
@@ -19,7 +20,8 @@ describe('the catalogue', () => {
       const config = parseConfig(JSON.parse(text));
       const maxContext = config.language.maxPositionEmbeddings;
       const maxTiles = manifest.tiling.maxTiles + 1;
-      const { loaded, full } = memoryBudget(config, listTensors(manifest), { maxContext, maxTiles });
+      const options = { maxContext, maxTiles, keyValueFormat: DEFAULT_KEY_VALUE_FORMAT };
+      const { loaded, full } = memoryBudget(config, listTensors(manifest), options);
       const parameters = parameterInventory(config).reduce(
         (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
         0,

@@ -39,6 +39,8 @@ export interface OpenEngineOptions {
   readonly newDevice?: () => Promise<GPUDevice>;
 }
 
+export const DEFAULT_KEY_VALUE_FORMAT: KeyValueFormat = 'f16';
+
 /** A conversation about a few pictures; at InternVL3-1B's size the cache then takes 50 MB. */
 const DEFAULT_CONTEXT = 4096;
 /** A context is not made smaller than this by itself: a picture and a short conversation about it. */
@@ -57,7 +59,7 @@ export async function openEngine(
   {
     contextWindow,
     maxMemoryBytes = Infinity,
-    keyValueFormat = 'f16',
+    keyValueFormat = DEFAULT_KEY_VALUE_FORMAT,
     tuning,
     variants: wanted = {},
     onBudget,
