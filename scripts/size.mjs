@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 const BUDGETS = [
   { name: 'page script', pattern: /^assets\/index-.*\.js$/, kilobytes: 60 },
   { name: 'page style', pattern: /^assets\/index-.*\.css$/, kilobytes: 7 },
-  { name: 'engine worker', pattern: /^assets\/worker-.*\.js$/, kilobytes: 64 },
+  { name: 'engine worker', pattern: /^assets\/worker-.*\.js$/, kilobytes: 68 },
   { name: 'models worker', pattern: /^assets\/model-worker-.*\.js$/, kilobytes: 14 },
   { name: 'service worker', pattern: /^service-worker\.js$/, kilobytes: 2 },
 ];

@@ -18,6 +18,11 @@ export function LoadPanel() {
           <button type="button" class="primary" onClick={() => void app.model.load()}>
             {t.tryAgain}
           </button>
+          {loading.problem.code === 'out-of-space' && (
+            <button type="button" onClick={() => void app.model.load({ storage: 'memory' })}>
+              {t.openWithoutKeeping}
+            </button>
+          )}
           <button type="button" class="quiet" onClick={() => app.ui.openDialog('models')}>
             {t.chooseOther}
           </button>

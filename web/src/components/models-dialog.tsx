@@ -56,8 +56,10 @@ function AddFromFolder({ library }: { library: ModelLibraryStore }) {
   const app = useApp();
   const t = useText();
   const folder = useRef<HTMLInputElement>(null);
+  const archive = useRef<HTMLInputElement>(null);
   const take = async (files: readonly File[]): Promise<void> => {
-    if (!files.some(({ name }) => name === 'manifest.json')) {
+    const isArchive = files.length === 1 && /\.zip$/i.test(files[0].name);
+    if (!isArchive && !files.some(({ name }) => name === 'manifest.json')) {
       app.notices.show(t.noManifest, { kind: 'problem' });
       return;
     }
@@ -68,9 +70,26 @@ function AddFromFolder({ library }: { library: ModelLibraryStore }) {
     <div class="field">
       <h3>{t.importFolder}</h3>
       <p class="aside">{t.importFolderText}</p>
-      <button type="button" onClick={() => folder.current?.click()}>
-        {t.importFolder}
-      </button>
+      <div class="buttons">
+        <button type="button" onClick={() => folder.current?.click()}>
+          {t.importFolder}
+        </button>
+        <button type="button" onClick={() => archive.current?.click()}>
+          {t.importArchive}
+        </button>
+      </div>
+      <input
+        ref={archive}
+        type="file"
+        accept=".zip"
+        class="visually-hidden"
+        tabIndex={-1}
+        aria-label={t.importArchive}
+        onChange={(event) => {
+          void take([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = '';
+        }}
+      />
       <input
         ref={(element) => {
           folder.current = element;

@@ -68,6 +68,7 @@ export const en = {
   close: 'Close',
   tryAgain: 'Try again',
   loadFailed: 'The model could not be opened',
+  openWithoutKeeping: 'Open without keeping it',
   noWebgpu: 'This browser cannot run the model',
   noWebgpuText:
     'The model needs WebGPU, which this browser lacks or has switched off. Current Chrome, Edge, Firefox and Safari have it. Your saved chats can still be read here.',
@@ -161,7 +162,8 @@ export const en = {
   memoryUse: (size: string) => `${size} of graphics memory`,
   storageUse: (used: string, all: string) => `${used} of ${all} of this site’s storage are used`,
   importFolder: 'Add from a folder',
-  importFolderText: 'A packed model’s folder on this device: the one with manifest.json.',
+  importFolderText: 'A packed model on this device: the folder with manifest.json, or a zip archive of it.',
+  importArchive: 'Add from a zip archive',
   addByAddress: 'Add by address',
   addressText: 'Address of a packed model’s folder on this site',
   add: 'Add',

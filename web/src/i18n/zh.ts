@@ -63,6 +63,7 @@ export const zh: Dictionary = {
   close: '关闭',
   tryAgain: '重试',
   loadFailed: '无法打开模型',
+  openWithoutKeeping: '打开但不保存',
   noWebgpu: '此浏览器无法运行模型',
   noWebgpuText:
     '模型需要 WebGPU，此浏览器没有或已关闭该功能。新版 Chrome、Edge、Firefox 和 Safari 都支持。您仍可在此阅读已保存的对话。',
@@ -147,7 +148,8 @@ export const zh: Dictionary = {
   memoryUse: (size) => `显存 ${size}`,
   storageUse: (used, all) => `本站已用存储 ${used} / ${all}`,
   importFolder: '从文件夹添加',
-  importFolderText: '本设备上的打包模型文件夹，即含有 manifest.json 的文件夹。',
+  importFolderText: '此设备上的打包模型：含 manifest.json 的文件夹，或其 zip 压缩包。',
+  importArchive: '从 zip 压缩包添加',
   addByAddress: '按地址添加',
   addressText: '本站上打包模型文件夹的地址',
   add: '添加',

@@ -68,7 +68,11 @@ export class ModelLibraryStore extends Store<ModelLibraryState> {
 
   /** Keeps a packed model's folder from this device. Resolves to its name; undefined when it failed. */
   async importFolder(files: readonly File[]): Promise<string | undefined> {
-    const folder = files[0]?.webkitRelativePath.split('/')[0] || 'model';
+    const [first] = files;
+    const folder =
+      first?.webkitRelativePath.split('/')[0] ||
+      first?.name.replace(/\.zip$|^manifest\.json$/i, '') ||
+      'model';
     const id = this.freeId(folder.replaceAll(/[^\w.-]/g, '-'));
     // The address belongs to nobody: what is kept under it is found before anybody is asked.
     const choice = { id, label: folder, address: `./models/${id}/` };

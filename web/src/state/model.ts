@@ -43,6 +43,8 @@ export class ModelStore extends Store<ModelState> {
   /** Keeps the engine while no answer is given. */
   private base: LanguageModel | undefined;
   private opening: AbortController | undefined;
+  /** 'memory' once a person has said so, where the model does not fit this device. */
+  private storage: LanguageModelCreateOptions['storage'];
 
   constructor(choice: ModelChoice, createWorker: () => Worker) {
     super({ choice, loading: { status: 'checking' } });
@@ -63,7 +65,8 @@ export class ModelStore extends Store<ModelState> {
   }
 
   /** Downloads what is missing and opens the model. */
-  async load(): Promise<void> {
+  async load({ storage }: Pick<LanguageModelCreateOptions, 'storage'> = {}): Promise<void> {
+    this.storage = storage;
     this.opening?.abort();
     const opening = new AbortController();
     this.opening = opening;
@@ -72,6 +75,7 @@ export class ModelStore extends Store<ModelState> {
     try {
       const base = await LanguageModel.create({
         model: this.state.choice.address,
+        storage,
         expectedInputs: PICTURES,
         createWorker: this.createWorker,
         signal: opening.signal,
@@ -108,6 +112,7 @@ export class ModelStore extends Store<ModelState> {
       contextOverflow: 'drop-oldest',
       ...options,
       model: this.state.choice.address,
+      storage: this.storage,
       expectedInputs: PICTURES,
       createWorker: this.createWorker,
     });

@@ -13,7 +13,7 @@ const config = {
 };
 const parameters = randomParameters(config, 3);
 const weights = floatWeights(config, (name) => parameters.get(name));
-/** `npm run test:faults` asks for 100; four are one of each kind. */
+/** Four are one of each kind; `LEAK_CYCLES=100` takes minutes. */
 const CYCLES = Number(process.env.LEAK_CYCLES ?? 4);
 
 describe.skipIf(gpu === null)('a model that is created and destroyed', () => {

@@ -30,6 +30,7 @@ export async function claimModel(
   const channel = locks && 'BroadcastChannel' in globalThis ? new BroadcastChannel(name) : undefined;
   if (channel) channel.onmessage = ({ data }: MessageEvent<Announcement>) => onWaiting?.(data);
   let release: () => void = () => {};
+  let isReleased = false;
   try {
     if (locks) {
       await new Promise<void>((resolve, reject) => {
@@ -47,8 +48,11 @@ export async function claimModel(
   }
   if (channel) channel.onmessage = null;
   return {
-    announce: ({ loaded, total }) => channel?.postMessage({ loaded, total } satisfies Announcement),
+    announce: ({ loaded, total }) => {
+      if (!isReleased) channel?.postMessage({ loaded, total } satisfies Announcement);
+    },
     release() {
+      isReleased = true;
       channel?.close();
       release();
     },

@@ -26,6 +26,8 @@ export interface LoadProgress {
 export interface OpenOptions extends UrlSourceOptions {
   readonly storage?: ModelStorage;
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Called once every file that was expected is read, and kept if anything is. */
+  readonly onComplete?: () => void;
   readonly signal?: AbortSignal;
 }
 
@@ -65,6 +67,7 @@ export class FetchedModelFiles implements ModelFiles {
   /** Bytes of the files that were read to their ends. */
   private finished = 0;
   private reported = 0;
+  private readonly unread = new Set<string>();
   private total = 0;
 
   constructor(
@@ -85,6 +88,7 @@ export class FetchedModelFiles implements ModelFiles {
   /** Names the files that will be read, for the total of the progress. */
   expect(names: readonly string[]): void {
     this.total = names.reduce((sum, name) => sum + this.entry(name).bytes, 0);
+    for (const name of names) this.unread.add(name);
   }
 
   /** Bytes of the files that opening reads which are not kept yet. */
@@ -100,6 +104,10 @@ export class FetchedModelFiles implements ModelFiles {
     const file = this.entry(name);
     const data = (await this.readKept(file)) ?? (await this.get(file, signal));
     this.finished += file.bytes;
+    if (this.unread.delete(name) && this.unread.size === 0) {
+      await this.finish();
+      this.options.onComplete?.();
+    }
     return data;
   }
 

@@ -35,28 +35,26 @@ export async function useModel<T>(
     onProgress?.(progress);
     announce(progress);
   };
-  const files = await openModelFiles(source ?? url, { ...options, onProgress: report });
+  let release: () => void = () => {};
+  const files = await openModelFiles(source ?? url, {
+    ...options,
+    onProgress: report,
+    // What is left to be done with the files in memory keeps nobody from reading them.
+    onComplete: () => release(),
+  });
   files.expect(loadedFiles(files.manifest).map(({ name }) => name));
-  if (!isShared) return await finished(files, use);
+  if (!isShared) return await use(files);
   const claim = await claimModel(url, {
     mode: (await files.missingBytes()) === 0 ? 'shared' : 'exclusive',
     signal,
     onWaiting: (progress) => report({ ...progress, source: 'network' }),
   });
   announce = (progress) => claim.announce(progress);
+  release = () => claim.release();
   try {
     await checkRoom(files.manifest.name, await files.missingBytes(), estimate);
-    return await finished(files, use);
+    return await use(files);
   } finally {
     claim.release();
   }
-}
-
-async function finished<T>(
-  files: FetchedModelFiles,
-  use: (files: FetchedModelFiles) => Promise<T>,
-): Promise<T> {
-  const result = await use(files);
-  await files.finish();
-  return result;
 }
