@@ -1,4 +1,4 @@
-import '@speedq/element/standalone';
+import '@speedq/element';
 import { mountReactExample } from './react-example.ts';
 
 // Without a framework: an element, a method, an event.
