@@ -3,6 +3,7 @@ import type { TensorSource } from '@speedq/model';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineCommand } from '../cli/command.ts';
+import { writeGgufFolder } from '../export/gguf/gguf-folder.ts';
 import { writeOnnxFolder } from '../export/onnx-folder.ts';
 import { openReferenceCodes } from '../import/reference-codes.ts';
 import { modelConfigText } from '../json-file.ts';
@@ -18,16 +19,16 @@ import { loadRecipe } from '../recipes/load-recipe.ts';
 
 export const exportModel = defineCommand({
   args: {
-    model: { description: 'folder of a float model (for packed) or of a packed one (for float and onnx)' },
+    model: { description: 'folder of a float model (for packed) or of a packed one (for all else)' },
   },
   options: {
     to: {
       type: 'string',
       required: true,
-      choices: ['packed', 'float', 'onnx'],
+      choices: ['packed', 'float', 'onnx', 'gguf'],
       description:
         'packed: round to nearest and pack; float: dequantize to safetensors that other tools read; ' +
-        'onnx: the graphs that transformers.js runs',
+        'onnx: the graphs that transformers.js runs; gguf: language model and mmproj for llama.cpp',
     },
     out: { type: 'string', hint: 'DIR', required: true, description: 'folder to write' },
     recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file; for --to packed' },
@@ -80,6 +81,21 @@ export const exportModel = defineCommand({
         task.finish();
         output.print(out);
         return { out, kind: 'onnx', fast: options.fast };
+      }
+      if (options.to === 'gguf') {
+        await writeGgufFolder({
+          folder: requirePacked(folder),
+          out,
+          force,
+          signal,
+          onTensor(done, total) {
+            task.total = total;
+            task.update(done);
+          },
+        });
+        task.finish();
+        output.print(out);
+        return { out, kind: 'gguf' };
       }
       const float = requireFloat(folder);
       const codes =

@@ -7,6 +7,7 @@ import {
   INTERNVL_SYSTEM_PROMPT,
   openTokenizer,
   stopTokenIds,
+  tokenizerJsonOf,
 } from '@speedq/processor';
 import type { Tokenizer, TokenizerFiles } from '@speedq/processor';
 import { join } from 'node:path';
@@ -35,7 +36,18 @@ const TOKENIZER_FILES = [
 ] as const satisfies readonly (keyof TokenizerFiles)[];
 
 /** The tokenizer of a folder; undefined where it has no tokenizer files. Throws `invalid-tokenizer`. */
-export async function readTokenizer({ path }: Pick<ModelFolder, 'path'>): Promise<Tokenizer | undefined> {
+export async function readTokenizer(folder: Pick<ModelFolder, 'path'>): Promise<Tokenizer | undefined> {
+  const texts = await readTokenizerFiles(folder);
+  return texts && openTokenizer(texts);
+}
+
+/** The same as tokenizer.json has it, whichever files there are. */
+export async function readTokenizerJson(folder: Pick<ModelFolder, 'path'>): Promise<unknown> {
+  const texts = await readTokenizerFiles(folder);
+  return texts && tokenizerJsonOf(texts);
+}
+
+async function readTokenizerFiles({ path }: Pick<ModelFolder, 'path'>): Promise<TokenizerFiles | undefined> {
   const texts: Partial<Record<keyof TokenizerFiles, string>> = {};
   for (const name of TOKENIZER_FILES) {
     texts[name] = await readTextFile(join(path, name), {
@@ -44,7 +56,7 @@ export async function readTokenizer({ path }: Pick<ModelFolder, 'path'>): Promis
     });
   }
   if (texts['tokenizer.json'] === undefined && texts['vocab.json'] === undefined) return undefined;
-  return openTokenizer(texts);
+  return texts;
 }
 
 /**
