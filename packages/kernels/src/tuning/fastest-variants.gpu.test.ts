@@ -31,6 +31,8 @@ function casesOf({ recorder }: OpBench, past = 0): TrialCase[] {
 interface Doubling {
   readonly factor: number;
   readonly work: number;
+  /** Default: sums in another order. */
+  readonly tolerance?: number;
   readonly syntax?: string;
 }
 
@@ -43,7 +45,7 @@ function doublingCase(
   const all = Object.fromEntries(
     Object.entries(variants).map(([name, options]) => [
       name,
-      { needs: options.needs ?? [], tolerance: 1e-5, options },
+      { needs: options.needs ?? [], tolerance: options.tolerance ?? 1e-5, options },
     ]),
   ) as unknown as Variants<Doubling>;
   bench.recorder.dispatchVariant(all, { op: 'double', key: 'double 256', output: y }, (options) => [
@@ -111,6 +113,15 @@ describe.skipIf(gpu === null)('the choice of variants', () => {
     });
   });
 
+  it('does not try what rounds activations unless it is asked to', async () => {
+    const cases = () =>
+      doublingCase({ plain: { factor: 2, work: 30_000 }, rounding: { factor: 2, work: 1, tolerance: 2e-2 } });
+    expect(await fastestVariants(gpu!.device, cases(), { languageFeatures })).toEqual({});
+    expect(await fastestVariants(gpu!.device, cases(), { languageFeatures, allowRounding: true })).toEqual({
+      'double 256': 'rounding',
+    });
+  });
+
   it('measures once: what the store kept is taken, until a program changes', async () => {
     const store = memoryStore();
     const tried: string[] = [];
@@ -147,6 +158,7 @@ describe.skipIf(gpu === null)('the choice of variants', () => {
     const before = bench.allocator.bytesOf();
     await fastestVariants(gpu!.device, casesOf(bench), {
       languageFeatures,
+      allowRounding: true,
       onTrial: (result) => results.push(result),
     });
     expect(results.map(({ variant }) => variant)).toEqual(Object.keys(MATVEC_VARIANTS));

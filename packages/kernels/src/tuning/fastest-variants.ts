@@ -11,6 +11,11 @@ export interface TuningOptions {
   /** `navigator.gpu.wgslLanguageFeatures`. */
   readonly languageFeatures: Pick<ReadonlySet<string>, 'has'>;
   readonly store?: VariantStore;
+  /**
+   * Also try variants that round activations (to fp16 or 8-bit codes) and so may change answers. Default false: what
+   * a model says does not depend on which kernel is fastest on a device.
+   */
+  readonly allowRounding?: boolean;
   readonly signal?: AbortSignal;
   /** Told of every variant that was tried. */
   readonly onTrial?: (result: TrialResult) => void;
@@ -27,6 +32,9 @@ export interface TrialResult {
   readonly refused?: string;
 }
 
+/** Variants that differ from the plain one by more do more than sum in another order. */
+const REORDERING_TOLERANCE = 1e-4;
+
 /** A variant must be this much faster than the plain one: less than that is noise. */
 const MIN_GAIN = 1.03;
 
@@ -38,7 +46,7 @@ const MIN_GAIN = 1.03;
 export async function fastestVariants(
   device: GPUDevice,
   cases: readonly TrialCase[],
-  { languageFeatures, store, signal, onTrial }: TuningOptions,
+  { languageFeatures, store, allowRounding = false, signal, onTrial }: TuningOptions,
 ): Promise<VariantChoice> {
   const adapter = adapterName(device.adapterInfo);
   const known = { ...(await store?.read(adapter)) };
@@ -47,7 +55,10 @@ export async function fastestVariants(
   for (const one of cases) {
     signal?.throwIfAborted();
     const { key, variants } = one.variantCase;
-    const candidates = variants.filter(({ needs }) => offers(device, languageFeatures, needs));
+    const candidates = variants.filter(
+      ({ needs, tolerance }) =>
+        offers(device, languageFeatures, needs) && (allowRounding || tolerance <= REORDERING_TOLERANCE),
+    );
     if (key in choice || candidates.length < 2) continue;
     const programs = candidates.flatMap(({ dispatches }) => dispatches().map(({ program }) => program));
     const entry = `${key} ${fingerprint(programs.map(({ code }) => code))}`;
