@@ -1,9 +1,12 @@
 import { SpeedqError } from '@speedq/format';
+import { createInterface } from 'node:readline/promises';
 import { commandRegistry } from './commands/index.ts';
 import type { Command } from './cli/command.ts';
+import { agreeToReplace } from './cli/confirm.ts';
 import { EXIT_OK, exitCodeOf, toSpeedqError } from './cli/exit-codes.ts';
 import { commandHelp, generalHelp } from './cli/help.ts';
 import { GLOBAL_OPTIONS, parseArguments } from './cli/parse.ts';
+import { version } from './cli/version.ts';
 import { didYouMean } from './cli/suggest.ts';
 import { createOutput } from './output.ts';
 import type { Terminal } from './output.ts';
@@ -23,7 +26,14 @@ export async function runCommandLine(
   const [name, ...rest] = argv;
   try {
     if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-      terminal.stdout(`${generalHelp(Object.values(commandRegistry))}\n`);
+      const commands = Object.values(commandRegistry).map(({ name, summary }) => ({ name, summary }));
+      output.print(generalHelp(commands));
+      output.event('help', { commands });
+      return EXIT_OK;
+    }
+    if (name === '--version' || name === '-V') {
+      output.print(version());
+      output.event('version', { version: version() });
       return EXIT_OK;
     }
     if (!Object.hasOwn(commandRegistry, name)) {
@@ -35,10 +45,12 @@ export async function runCommandLine(
     const entry = commandRegistry[name];
     const command = await entry.load();
     if (rest.includes('--help') || rest.includes('-h')) {
-      terminal.stdout(`${commandHelp(entry, command)}\n`);
+      output.print(commandHelp(entry, command));
+      const { args, options, examples } = command;
+      output.event('help', { name, summary: entry.summary, args, options, examples });
       return EXIT_OK;
     }
-    const result = await run(command, rest, terminal, signal);
+    const result = await run(name, command, rest, terminal, signal);
     output.event('result', result);
     return EXIT_OK;
   } catch (thrown) {
@@ -47,17 +59,53 @@ export async function runCommandLine(
     output.event('error', { code: error.code, message: error.message, exitCode });
     terminal.stderr(`speedq: ${error.message} [${error.code}]\n`);
     // Only here does a stack help: everything else is the user's to mend.
-    if (error.code === 'internal' && thrown instanceof Error) terminal.stderr(`${thrown.stack}\n`);
+    if (error.code === 'internal' && thrown instanceof Error) {
+      terminal.stderr(
+        `This is a bug in speedq. Report it with these lines and those of speedq doctor.\n${thrown.stack}\n`,
+      );
+    }
     return exitCode;
   }
 }
 
-function run(command: Command, argv: readonly string[], terminal: Terminal, signal: AbortSignal) {
-  const { args, options } = parseArguments(argv, command.args, { ...command.options, ...GLOBAL_OPTIONS });
+async function run(
+  name: string,
+  command: Command,
+  argv: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal,
+) {
+  const { args, options } = parse(name, command, argv);
   const output = createOutput(terminal, { json: options.json === true });
   const progress = createProgress(terminal, output, { quiet: options.quiet === true });
   // The parser has checked exactly what the command declared.
-  return command.run({ args: args as never, options: options as never, output, progress, signal });
+  const context = { args: args as never, options: options as never, output, progress, signal };
+  try {
+    return await command.run(context);
+  } catch (error) {
+    if (output.json) throw error;
+    await agreeToReplace(error, command, terminal);
+    return await command.run({ ...context, options: { ...options, force: true } as never });
+  }
+}
+
+function parse(name: string, command: Command, argv: readonly string[]) {
+  try {
+    return parseArguments(argv, command.args, { ...command.options, ...GLOBAL_OPTIONS });
+  } catch (cause) {
+    const { code, message } = toSpeedqError(cause);
+    throw new SpeedqError(code, `${message} See speedq ${name} --help.`, { cause });
+  }
+}
+
+/** One question on stderr, so that stdout stays data. */
+async function ask(question: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await terminal.question(question);
+  } finally {
+    terminal.close();
+  }
 }
 
 /** Entry of the executable: the process's own streams, Ctrl-C, and exit code. */
@@ -81,8 +129,10 @@ export async function main(): Promise<void> {
     {
       stdout: (text) => void process.stdout.write(text),
       stderr: (text) => void process.stderr.write(text),
-      interactive: process.stderr.isTTY,
+      // A dumb terminal, such as an editor's, cannot redraw a line.
+      interactive: process.stderr.isTTY && process.env.TERM !== 'dumb',
       colour: process.stdout.isTTY && !noColour,
+      ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
     },
     interrupt.signal,
   );

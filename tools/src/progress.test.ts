@@ -31,6 +31,22 @@ test('a log gets a line every five seconds, with the time left', () => {
   expect(written.stdout).toBe('');
 });
 
+test('a log of hours gets a line a minute', () => {
+  const { written, progress, at } = setup();
+  const task = progress.start('training', 36_000);
+  const times: number[] = [];
+  for (let second = 1; second <= 36_000; second++) {
+    const { length } = written.stderr;
+    at(second);
+    task.update(second);
+    if (written.stderr.length > length) times.push(second);
+  }
+  const gaps = times.slice(1).map((time, i) => time - times[i]);
+  expect(Math.min(...gaps)).toBe(5);
+  expect(Math.max(...gaps)).toBe(60);
+  expect(times.length).toBeLessThan(700);
+});
+
 test('a terminal line is redrawn in place', () => {
   const { written, progress, at } = setup({ interactive: true });
   const task = progress.start('packing', 2);

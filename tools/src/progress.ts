@@ -19,7 +19,14 @@ export interface Progress {
 /** A terminal line is redrawn ten times a second, a log gets a line every few seconds. */
 const REDRAW_SECONDS = 0.1;
 const LOG_SECONDS = 5;
+/** A long run writes less often, down to a line a minute: CI services end jobs that are silent for longer. */
+const LOG_SECONDS_MAX = 60;
+const LOG_SHARE = 1 / 20;
 const EVENT_SECONDS = 1;
+
+function logInterval(elapsed: number): number {
+  return Math.min(LOG_SECONDS_MAX, Math.max(LOG_SECONDS, elapsed * LOG_SHARE));
+}
 
 /** `now` in seconds; it drives the rate limits, so that no timer has to fire while training blocks the loop. */
 export function createProgress(
@@ -58,7 +65,8 @@ export function createProgress(
             sent = time;
             event(done, detail);
           }
-          if (quiet || time - drawn < (terminal.interactive ? REDRAW_SECONDS : LOG_SECONDS)) return;
+          const interval = terminal.interactive ? REDRAW_SECONDS : logInterval(time - begin);
+          if (quiet || time - drawn < interval) return;
           drawn = time;
           terminal.stderr(
             terminal.interactive ? `\r\u001b[K${line(done, detail)}` : `${line(done, detail)}\n`,

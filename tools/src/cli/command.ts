@@ -5,7 +5,7 @@ import type { Progress } from '../progress.ts';
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'integer' | 'number';
   readonly description: string;
-  /** What stands for the value in help, such as DIR. */
+  /** What stands for the value in help. Where it names a DIR, FILE or MODEL, shells complete paths. */
   readonly hint?: string;
   readonly short?: string;
   readonly default?: string | number | boolean;
@@ -22,6 +22,16 @@ export interface OptionSpec {
 export interface ArgumentSpec {
   readonly description: string;
   readonly optional?: true;
+  /** Without it, shells complete the names of files. */
+  readonly choices?: readonly string[];
+}
+
+/** Shown by --help. A test parses every one, so none can name an option that is gone. */
+export interface Example {
+  /** What it is for, in a few words. */
+  readonly does: string;
+  /** What follows `speedq`; an argument with spaces stands in double quotes. */
+  readonly line: string;
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
@@ -43,7 +53,9 @@ type OptionValue<S extends OptionSpec> = S extends { readonly multiple: true }
 
 export type OptionValues<O extends OptionSpecs> = { readonly [K in keyof O]: OptionValue<O[K]> };
 export type ArgumentValues<A extends ArgumentSpecs> = {
-  readonly [K in keyof A]: A[K] extends { readonly optional: true } ? string | undefined : string;
+  readonly [K in keyof A]:
+    | (A[K] extends { readonly choices: readonly (infer C)[] } ? C : string)
+    | (A[K] extends { readonly optional: true } ? undefined : never);
 };
 
 export interface CommandContext<
@@ -64,9 +76,21 @@ export type CommandResult = Readonly<Record<string, unknown>>;
 export interface Command<A extends ArgumentSpecs = ArgumentSpecs, O extends OptionSpecs = OptionSpecs> {
   readonly args: A;
   readonly options: O;
-  /** More for --help, below the list of options. */
+  /** One to three, the plainest first. */
+  readonly examples: readonly [Example, ...Example[]];
+  /** More for --help, below the list of options; long lines are wrapped. */
   readonly details?: string;
   run(context: CommandContext<A, O>): Promise<CommandResult>;
+}
+
+export interface CommandSummary {
+  readonly name: string;
+  readonly summary: string;
+}
+
+export interface CommandEntry extends CommandSummary {
+  /** Loaded when it is run: most commands need neither WebGPU nor onnxruntime. */
+  readonly load: () => Promise<Command>;
 }
 
 /** Lets TypeScript infer what `run` gets from the declared arguments and options. */

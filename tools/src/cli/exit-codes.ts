@@ -22,6 +22,7 @@ export function exitCodeOf(code: ErrorCode): number {
     case 'invalid-safetensors':
     case 'invalid-config':
     case 'invalid-manifest':
+    case 'invalid-archive':
     case 'invalid-tokenizer':
     case 'missing-tensor':
     case 'unexpected-tensor':
@@ -62,16 +63,27 @@ export function toSpeedqError(error: unknown): SpeedqError {
     );
   }
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new SpeedqError('invalid-argument', `${where}no such file or folder.`, options);
+    return new SpeedqError(
+      'invalid-argument',
+      `${where}no such file or folder. Check the path; names are relative to the folder you are in.`,
+      options,
+    );
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new SpeedqError('invalid-argument', `${where}not permitted. Choose another folder.`, options);
   }
   if (error instanceof RangeError && /allocation failed|Invalid typed array length/i.test(text)) {
-    return new SpeedqError('out-of-memory', `Not enough memory: ${text}`, options);
+    return new SpeedqError(
+      'out-of-memory',
+      `Not enough memory: ${text}. Close other programs, or see speedq plan for what a step needs.`,
+      options,
+    );
   }
   if (error instanceof Error && error.name === 'AbortError') {
     return new SpeedqError('aborted', 'Interrupted.', options);
+  }
+  if (code === 'EISDIR') {
+    return new SpeedqError('invalid-argument', `${where}is a folder; expected a file.`, options);
   }
   return new SpeedqError('internal', text, options);
 }

@@ -64,7 +64,7 @@ function usage(message: string): SpeedqError {
 
 function unknownFlag(rawName: string, flags: readonly Flag[]): SpeedqError {
   const names = flags.map(({ flag }) => `--${flag}`);
-  return usage(`${rawName} is not an option of this command.${didYouMean(rawName, names)} See --help.`);
+  return usage(`${rawName} is not an option of this command.${didYouMean(rawName, names)}`);
 }
 
 function optionValue(flag: string, spec: OptionSpec, text: string | undefined): unknown {
@@ -74,12 +74,7 @@ function optionValue(flag: string, spec: OptionSpec, text: string | undefined): 
   }
   if (text === undefined || text === '') throw usage(`--${flag} needs a value.`);
   if (spec.type === 'string') {
-    if (spec.choices !== undefined && !spec.choices.includes(text)) {
-      throw usage(
-        `--${flag} is ${JSON.stringify(text)}; expected one of ${spec.choices.join(', ')}.` +
-          didYouMean(text, spec.choices),
-      );
-    }
+    checkChoice(`--${flag}`, text, spec.choices);
     return text;
   }
   const value = Number(text);
@@ -92,6 +87,14 @@ function optionValue(flag: string, spec: OptionSpec, text: string | undefined): 
     );
   }
   return value;
+}
+
+function checkChoice(what: string, text: string, choices: readonly string[] | undefined): void {
+  if (choices === undefined || choices.includes(text)) return;
+  throw usage(
+    `${what} is ${JSON.stringify(text)}; expected ${choices.length > 1 ? 'one of ' : ''}${choices.join(', ')}.` +
+      didYouMean(text, choices),
+  );
 }
 
 function fillOptions(
@@ -116,12 +119,15 @@ function fillArguments(
 ): Readonly<Record<string, string | undefined>> {
   const names = Object.keys(specs);
   if (positionals.length > names.length) {
-    throw usage(`Unexpected argument ${JSON.stringify(positionals[names.length])}. See --help.`);
+    throw usage(`Unexpected argument ${JSON.stringify(positionals[names.length])}.`);
   }
   return Object.fromEntries(
     names.map((name, index) => {
       if (positionals[index] === undefined && specs[name].optional !== true) {
         throw usage(`${name.toUpperCase()} is missing (${specs[name].description}).`);
+      }
+      if (positionals[index] !== undefined) {
+        checkChoice(name.toUpperCase(), positionals[index], specs[name].choices);
       }
       return [name, positionals[index]];
     }),

@@ -1,10 +1,14 @@
-import { SpeedqError } from '@speedq/format';
 import { availableParallelism } from 'node:os';
 import { benchTrain } from '../bench/train.ts';
 import { defineCommand } from '../cli/command.ts';
 
 export const bench = defineCommand({
-  args: { what: { description: 'train: a quantization-aware step beside the raw matrix products' } },
+  args: {
+    what: {
+      choices: ['train'],
+      description: 'train: a quantization-aware step beside the raw matrix products',
+    },
+  },
   options: {
     partition: {
       type: 'string',
@@ -18,16 +22,17 @@ export const bench = defineCommand({
     repetitions: { type: 'integer', min: 1, default: 7, description: 'measurements; the median counts' },
     threads: { type: 'integer', min: 1, description: 'threads (default: all cores)' },
   },
+  examples: [
+    { does: 'Training speed on all cores', line: 'bench train' },
+    {
+      does: 'One graph per decoder layer, on two threads',
+      line: 'bench train --partition block --threads 2',
+    },
+  ],
   details:
-    'Prints the GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and\n' +
+    'Prints the GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and ' +
     'backward) and of onnxruntime alone on the same products, measured in turn.',
   async run({ args, options, output, progress }) {
-    if (args.what !== 'train') {
-      throw new SpeedqError(
-        'invalid-argument',
-        `bench ${args.what}: expected "train". See speedq bench --help.`,
-      );
-    }
     const { partition, batch, length, answers, repetitions } = options;
     const threads = options.threads ?? availableParallelism();
     const task = progress.start('measuring');

@@ -27,6 +27,13 @@ export const data = defineCommand({
     perPicture: { type: 'integer', min: 1, description: 'questions about one picture' },
     force: { type: 'boolean', description: 'replace an earlier output' },
   },
+  examples: [
+    { does: 'Data to quantize with', line: 'data --seed 20 --count 12000 --out calibration' },
+    {
+      does: 'Data to score with, of other contents',
+      line: 'data --seed 2026 --count 1000 --out test --tsv test.tsv',
+    },
+  ],
   details:
     'Pictures and questions are drawn by rules and are all different; train and test share no content.',
   async run({ options, output, progress }) {

@@ -17,6 +17,10 @@ const NODE_MINIMUM = [20, 19] as const;
 export const doctor = defineCommand({
   args: {},
   options: {},
+  examples: [
+    { does: 'What works here, and what will be slow', line: 'doctor' },
+    { does: 'For a report or a program', line: 'doctor --json' },
+  ],
   async run({ output }) {
     const findings = [
       nodeVersion(),

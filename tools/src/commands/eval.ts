@@ -67,6 +67,17 @@ export const evaluate = defineCommand({
     threads: { type: 'integer', min: 1, description: 'threads of the cpu engine (default: all cores)' },
     force: { type: 'boolean', description: 'replace --out if it exists' },
   },
+  examples: [
+    { does: 'Score a packed model', line: 'eval web/public/models/pico-2bit --data test.tsv' },
+    {
+      does: 'What quantization cost, beside the original',
+      line: 'eval web/public/models/pico-2bit --data test.tsv --reference tools/models/pico',
+    },
+    {
+      does: 'A data set of VLMEvalKit, with every answer kept',
+      line: 'eval MODEL --data MMStar.tsv --out mmstar.jsonl',
+    },
+  ],
   details:
     'Answers are greedy. The data sets HallusionBench, AI2D_TEST, OCRBench, MMBench_DEV_EN_V11, MMBench_DEV_CN_V11, ' +
     'MMStar, MMMU_DEV_VAL, ScienceQA_VAL and SEEDBench_IMG are asked and scored as VLMEvalKit does without a judge. ' +

@@ -31,7 +31,12 @@ export const exportModel = defineCommand({
         'onnx: the graphs that transformers.js runs; gguf: language model and mmproj for llama.cpp',
     },
     out: { type: 'string', hint: 'DIR', required: true, description: 'folder to write' },
-    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file; for --to packed' },
+    recipe: {
+      type: 'string',
+      hint: 'NAME|FILE',
+      default: '2bit',
+      description: 'name or JSON file; for --to packed',
+    },
     fast: {
       type: 'boolean',
       description:
@@ -56,6 +61,17 @@ export const exportModel = defineCommand({
     },
     force: { type: 'boolean', description: 'replace an earlier output' },
   },
+  examples: [
+    {
+      does: 'Round to nearest and pack',
+      line: 'export tools/models/pico --to packed --recipe 4bit --out pico-4bit',
+    },
+    {
+      does: 'Back to safetensors that other tools read',
+      line: 'export pico-4bit --to float --out pico-float',
+    },
+    { does: 'Graphs for transformers.js', line: 'export pico-4bit --to onnx --out pico-onnx' },
+  ],
   async run({ args, options, output, progress, signal }) {
     const { out, force } = options;
     return withModelFolder(args.model, async (folder) => {

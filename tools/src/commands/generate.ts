@@ -24,6 +24,16 @@ export const generate = defineCommand({
     seed: { type: 'integer', min: 0, default: 0, description: 'of the draws at a temperature above 0' },
     threads: { type: 'integer', min: 1, description: 'threads of the cpu engine (default: all cores)' },
   },
+  examples: [
+    {
+      does: 'Ask about a picture',
+      line: 'generate web/public/models/pico-2bit --image web/public/samples/farm.png --prompt "Where is the cow?"',
+    },
+    {
+      does: 'On the kernels of the web page, with dice',
+      line: 'generate web/public/models/pico-2bit --engine webgpu --temperature 0.8 --prompt "What colour is a lemon?"',
+    },
+  ],
   details: 'The answer is printed as it comes. Pictures stand before the text, in the order given.',
   async run({ args, options, output, signal }) {
     const { prompt, temperature, maxNewTokens } = options;

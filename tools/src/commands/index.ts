@@ -1,10 +1,4 @@
-import type { Command } from '../cli/command.ts';
-import type { CommandSummary } from '../cli/help.ts';
-
-interface CommandEntry extends CommandSummary {
-  /** Loaded when it is run: most commands need neither WebGPU nor onnxruntime. */
-  readonly load: () => Promise<Command>;
-}
+import type { CommandEntry } from '../cli/command.ts';
 
 /** Every command, in the order of the help. A new one is a file here that exports a Command, and an entry. */
 const entries: readonly CommandEntry[] = [
@@ -25,7 +19,7 @@ const entries: readonly CommandEntry[] = [
   },
   {
     name: 'export',
-    summary: 'convert a model without training: float to packed, packed to float',
+    summary: 'convert a model without training: float to packed, packed to float or ONNX',
     load: async () => (await import('./export.ts')).exportModel,
   },
   {
@@ -70,8 +64,13 @@ const entries: readonly CommandEntry[] = [
   },
   {
     name: 'doctor',
-    summary: 'show what this machine offers: Node, WebGPU, onnxruntime, memory, disk',
+    summary: 'show what this machine offers, and what will be slow on it and why',
     load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
+    name: 'completion',
+    summary: 'print a script that lets a shell complete commands, options and values',
+    load: async () => (await import('./completion.ts')).completionOf(entries),
   },
 ];
 

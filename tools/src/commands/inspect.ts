@@ -14,6 +14,10 @@ export const inspect = defineCommand({
   options: {
     tensors: { type: 'boolean', description: 'list every tensor' },
   },
+  examples: [
+    { does: 'Architecture, parameters, storage, problems', line: 'inspect web/public/models/pico-2bit' },
+    { does: 'Every tensor, for a program', line: 'inspect tools/models/pico --tensors --json' },
+  ],
   async run({ args, options, output }) {
     return withModelFolder(args.model, async (folder) => {
       const { config, tensors } = folder;

@@ -17,9 +17,13 @@ const FLOPS_PER_CORE = 50e9;
 export const plan = defineCommand({
   args: { model: { description: 'folder of a float model' } },
   options: {
-    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file' },
+    recipe: { type: 'string', hint: 'NAME|FILE', default: '2bit', description: 'name or JSON file' },
     tensors: { type: 'boolean', description: 'list every tensor' },
   },
+  examples: [
+    { does: 'What 2 bits would yield', line: 'plan tools/models/pico' },
+    { does: 'Tensor by tensor, by another recipe', line: 'plan tools/models/pico --recipe 4bit --tensors' },
+  ],
   async run({ args, options, output, signal }) {
     const recipe = await loadRecipe(options.recipe);
     return withModelFolder(args.model, async (opened) => {

@@ -20,8 +20,8 @@ import { asBest, asReference, languageOnly } from '../recipes/recipes.ts';
 export const quantize = defineCommand({
   args: { model: { description: 'folder of a float model' } },
   options: {
-    recipe: { type: 'string', hint: 'R', default: '2bit', description: 'name or JSON file' },
-    data: { type: 'string', hint: 'D', description: 'meta JSON, JSONL, or a folder that holds one' },
+    recipe: { type: 'string', hint: 'NAME|FILE', default: '2bit', description: 'name or JSON file' },
+    data: { type: 'string', hint: 'FILE|DIR', description: 'meta JSON, JSONL, or a folder that holds one' },
     out: { type: 'string', hint: 'DIR', required: true, description: 'packed folder to create' },
     method: {
       type: 'string',
@@ -54,12 +54,30 @@ export const quantize = defineCommand({
     checkpointSteps: { type: 'integer', min: 1, default: 25, description: 'updates between checkpoints' },
     force: { type: 'boolean', description: 'replace an earlier output, discard an unfinished run' },
   },
-  details:
-    'speedq: stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the quantized\n' +
-    'language model with the original as teacher. rtn: rounding to nearest, without data. clip: searched clipping\n' +
-    'ranges. gptq: error feedback. awq: scaled channels. adaround: learned rounding, block by block. blockwise: learned\n' +
-    'weights, scales and zero points, block by block. best: blockwise, then stages 2 and 3 with learned scales.\n' +
+  examples: [
+    { does: 'Without data, in seconds', line: 'quantize tools/models/pico --method rtn --out pico-rtn' },
+    {
+      does: 'Staged training, for accuracy',
+      line: 'quantize tools/models/pico --recipe 2bit --data calibration --out pico-2bit',
+    },
+    {
+      does: 'Bits where the answers need them, 3 on average',
+      line: 'quantize tools/models/pico --data calibration --target-bpw 3 --out pico-3bpw',
+    },
+  ],
+  details: [
+    'Methods:',
+    '- speedq: stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the ' +
+      'quantized language model with the original as teacher.',
+    '- rtn: rounding to nearest, without data.',
+    '- clip: searched clipping ranges.',
+    '- gptq: error feedback.',
+    '- awq: scaled channels.',
+    '- adaround: learned rounding, block by block.',
+    '- blockwise: learned weights, scales and zero points, block by block.',
+    '- best: blockwise, then stages 2 and 3 with learned scales.',
     'An interrupted run is resumed by the same command.',
+  ].join('\n'),
   async run({ args, options, output, progress, signal }) {
     const { force, seed, method } = options;
     const out = resolve(options.out);

@@ -17,6 +17,13 @@ export const randomModel = defineCommand({
     seed: { type: 'integer', min: 0, default: 0, description: 'of the weights' },
     force: { type: 'boolean', description: 'replace an earlier output' },
   },
+  examples: [
+    { does: 'The shapes of InternVL3-1B', line: 'random-model --out random-1b' },
+    {
+      does: 'The same, cut to a few layers for a quick try',
+      line: 'random-model --vision-layers 2 --language-layers 2 --out random-small',
+    },
+  ],
   details: 'Random weights of the released shapes, for exercising at real size what needs no trained model.',
   async run({ options, output, progress }) {
     const { out, size, layout, visionLayers, languageLayers, seed, force } = options;

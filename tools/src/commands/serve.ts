@@ -1,42 +1,43 @@
-import { SpeedqError } from '@speedq/format';
-import { existsSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { createStaticServer, listen } from '../../../scripts/static-server.mjs';
+import { startAppServer } from '../app-server.ts';
 import { defineCommand } from '../cli/command.ts';
-import { requirePacked, withModelFolder } from '../model-folder.ts';
-
-const appFolder = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
-
-/** The name in the page's address: `?model=served`. */
-const SERVED = 'served';
 
 export const serve = defineCommand({
   args: { model: { description: 'folder of a packed model (default: the embedded pico)', optional: true } },
   options: {
     port: { type: 'integer', min: 1, max: 65_535, default: 8080, description: 'first port to try' },
+    open: { type: 'boolean', description: 'open the page in the default browser' },
   },
+  examples: [
+    { does: 'The app with the embedded models', line: 'serve' },
+    { does: 'A model of your own, opened in the browser', line: 'serve pico-3bpw --open' },
+  ],
   details: 'Serves the chat app on localhost until it is interrupted. Build it once with `npm run build`.',
   async run({ args, options, output, signal }) {
-    if (!existsSync(`${appFolder}index.html`)) {
-      throw new SpeedqError('not-a-model', 'The chat app is not built. Run `npm run build` first.');
-    }
-    const mounts: Record<string, string> = {};
-    if (args.model !== undefined) {
-      await withModelFolder(args.model, (folder) => {
-        requirePacked(folder);
-        mounts[`/models/${SERVED}/`] = folder.path;
-        return Promise.resolve();
-      });
-    }
-    const server = createStaticServer({ root: appFolder, mounts });
-    const origin = await listen(server, { port: options.port });
-    const address = args.model === undefined ? origin : `${origin}?model=${SERVED}`;
+    const server = await startAppServer({ model: args.model, port: options.port });
+    const { address } = server;
     output.print(address);
     output.event('listening', { address });
+    output.note('Ctrl-C stops it.');
+    if (options.open && !(await openBrowser(address)))
+      output.note('Found no browser to open: open the address.');
     if (!signal.aborted) await once(signal, 'abort');
     server.close();
-    server.closeAllConnections();
     return { address };
   },
 });
+
+/** False where the system has no program for it. */
+function openBrowser(address: string): Promise<boolean> {
+  const [program, ...args] = {
+    darwin: ['open'],
+    win32: ['rundll32', 'url.dll,FileProtocolHandler'],
+  }[process.platform as string] ?? ['xdg-open'];
+  return new Promise((resolve) => {
+    const child = spawn(program, [...args, address], { stdio: 'ignore', detached: true });
+    child.once('error', () => resolve(false));
+    child.once('spawn', () => resolve(true));
+    child.unref();
+  });
+}

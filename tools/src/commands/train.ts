@@ -48,6 +48,10 @@ export const train = defineCommand({
     seed: { type: 'integer', min: 0, default: 1, description: 'seed of initialisation and data' },
     noExport: { type: 'boolean', description: 'leave the checkpoint in the model folder as it is' },
   },
+  examples: [
+    { does: 'All stages; an interrupted run goes on', line: 'train --workers 4' },
+    { does: 'Further training of the checkpoint', line: 'train --stage joint --from tools/models/pico' },
+  ],
   details: 'Stages: ' + stageNames.join(', ') + '. Loss and accuracy are logged to RUNS/STAGE.ndjson.',
   async run({ options, progress, output, signal }) {
     const { model, runs, seed, workers, threads } = options;

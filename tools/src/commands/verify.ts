@@ -9,6 +9,7 @@ import { verifyPackedModel } from '../packing/verify.ts';
 export const verify = defineCommand({
   args: { model: { description: 'folder of a packed model' } },
   options: {},
+  examples: [{ does: 'After a copy or a download', line: 'verify web/public/models/pico-2bit' }],
   async run({ args, output, progress, signal }) {
     const folder = await open(args.model);
     try {
