@@ -39,6 +39,16 @@ export const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+/**
+ * The engine's worker alone may compile WebAssembly, which it does where WebGPU is missing: a worker goes by the headers
+ * of its own script.
+ */
+const WORKER_POLICY = CONTENT_SECURITY_POLICY.replace(
+  "script-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+);
+const ENGINE_WORKER = /\/assets\/worker-[^/]*\.js$/;
+
 const HEADERS = {
   'Content-Security-Policy': CONTENT_SECURITY_POLICY,
   'X-Content-Type-Options': 'nosniff',
@@ -101,6 +111,7 @@ async function handle({ root, mounts }, request, response) {
   // The browser asks again each time and gets 304: a rebuilt app or model is never mixed with an old one.
   const etag = `"${info.size.toString(16)}-${Math.trunc(info.mtimeMs).toString(16)}"`;
   const headers = { ...HEADERS, ETag: etag, 'Cache-Control': 'no-cache' };
+  if (ENGINE_WORKER.test(path)) headers['Content-Security-Policy'] = WORKER_POLICY;
   if (request.headers['if-none-match'] === etag) {
     response.writeHead(304, headers).end();
     return;

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import type { Plugin } from 'vite';
 
+/** The engine for browsers without WebGPU: fetched, and then kept, where it is needed. */
+const ON_DEMAND = /^assets\/wasm-engine-.*\.js$/;
+
 const publicFolder = fileURLToPath(new URL('./public/', import.meta.url));
 
 export default defineConfig({
@@ -47,8 +50,13 @@ function precacheList(): Plugin {
         const worker = bundle['service-worker.js'];
         if (worker?.type !== 'chunk') throw new Error('The service worker was not built');
         const names = [...files.keys()].sort();
+        const isOnDemand = (name: string): boolean => ON_DEMAND.test(name);
         const version = hash(worker.code + names.map((name) => `${name} ${files.get(name)}\n`).join(''));
-        const precache = JSON.stringify({ version: version.slice(0, 16), files: names });
+        const precache = JSON.stringify({
+          version: version.slice(0, 16),
+          files: names.filter((name) => !isOnDemand(name)),
+          onDemand: names.filter(isOnDemand),
+        });
         if (!worker.code.includes('PRECACHE_LIST')) throw new Error('The service worker lacks PRECACHE_LIST');
         worker.code = worker.code.replace('PRECACHE_LIST', () => precache);
       },

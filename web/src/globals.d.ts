@@ -1,5 +1,9 @@
 /** Filled in by vite.config.ts. */
-declare const PRECACHE_LIST: { readonly version: string; readonly files: readonly string[] };
+declare const PRECACHE_LIST: {
+  readonly version: string;
+  readonly files: readonly string[];
+  readonly onDemand: readonly string[];
+};
 
 declare module '*?worker&url' {
   const address: string;
@@ -24,7 +28,7 @@ interface ServiceWorkerGlobalScope {
   skipWaiting(): Promise<void>;
   addEventListener(type: 'install' | 'activate', listener: (event: ExtendableEvent) => void): void;
   addEventListener(type: 'fetch', listener: (event: FetchEvent) => void): void;
-  addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent & ExtendableEvent) => void): void;
 }
 
 interface TrustedScriptURL {

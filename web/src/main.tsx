@@ -51,6 +51,11 @@ render(
   </AppContext.Provider>,
   document.getElementById('app')!,
 );
+model.subscribe(() => {
+  const { loading } = model.state;
+  if (loading.status === 'ready' && loading.info.adapter.engine === 'wasm')
+    void app.version.keepOnDemandFiles();
+});
 void chats.start();
 void model.start();
 // Without a service worker (a private window, say) the page works, but not offline.

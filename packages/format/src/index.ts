@@ -125,6 +125,7 @@ export {
 } from './packed-reader.ts';
 export type { ExpectedEntry, ShardReader } from './packed-reader.ts';
 export { JsonReader } from './json-reader.ts';
+export { parseJson } from './json.ts';
 
 export {
   DATA_ALIGNMENT,

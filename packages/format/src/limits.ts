@@ -12,8 +12,11 @@ export const MAX_RANK = 8;
 /** A shard is held whole on the heap while it is hashed (WebCrypto's SHA-256 is not incremental). */
 export const MAX_SHARD_BYTES = 32 * 1024 * 1024;
 
-/** manifest.json is parsed before anything is verified. */
+/** manifest.json is parsed before anything is verified; that of InternVL3-1B has 300 kB. */
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
+
+/** Nesting of any JSON file; what is read here has at most 6 levels, templates of other tools a few more. */
+export const MAX_JSON_DEPTH = 64;
 
 /** Files of a packed model: 4,096 shards of 32 MiB are 128 GiB. */
 export const MAX_FILES = 4_096;

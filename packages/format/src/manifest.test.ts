@@ -49,12 +49,22 @@ it('comes back as it was written', () => {
 /** The manifest's JSON with the value at `path` replaced, or removed where undefined. */
 function changed(path: readonly (string | number)[], value: unknown): string {
   const json = JSON.parse(stringifyManifest(manifest)) as Record<string, unknown>;
+  // A checksum is for accidents: without one the content is all that is looked at.
+  delete json.checksum;
   let target = json;
   for (const key of path.slice(0, -1)) target = target[key] as Record<string, unknown>;
   if (value === undefined) delete target[path.at(-1)!];
   else target[path.at(-1)!] = value;
   return JSON.stringify(json);
 }
+
+it('finds every changed byte by its checksum', () => {
+  const text = stringifyManifest(manifest);
+  for (let at = 0; at < text.length; at++) {
+    const altered = text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ 1) + text.slice(at + 1);
+    expect(() => parseManifest(altered), `at ${at}`).toThrow(/manifest/);
+  }
+});
 
 describe('refuses', () => {
   it.each<[string, (string | number)[], unknown, string]>([

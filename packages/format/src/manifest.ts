@@ -7,7 +7,9 @@ import {
   MAX_SHARD_BYTES,
   MAX_TENSORS,
 } from './limits.ts';
+import { crc32 } from './crc32.ts';
 import { JsonReader } from './json-reader.ts';
+import { parseJson } from './json.ts';
 import { checkScheme, bilevelLayout } from './schemes.ts';
 import type { Scheme } from './schemes.ts';
 
@@ -81,13 +83,24 @@ const TOP_KEYS = [
   'tiling',
   'normalization',
   'tokensPerTile',
+  'checksum',
 ] as const;
 
 /** manifest.json as text. */
 export function stringifyManifest(manifest: PackedManifest): string {
   const { tensors, ...rest } = manifest;
-  const json = { format: FORMAT, version: VERSION, ...rest, tensors: Object.fromEntries(tensors) };
-  return `${JSON.stringify(json, null, 1)}\n`;
+  const checksum = NO_CHECKSUM;
+  const json = { format: FORMAT, version: VERSION, ...rest, tensors: Object.fromEntries(tensors), checksum };
+  const text = `${JSON.stringify(json, null, 1)}\n`;
+  return withChecksum(text, NO_CHECKSUM, crc32(text));
+}
+
+const NO_CHECKSUM = '00000000';
+
+/** The text with another value of "checksum", which is the last key. */
+function withChecksum(text: string, from: string, to: string): string {
+  const at = text.lastIndexOf(`"checksum": "${from}"`);
+  return at < 0 ? text : text.slice(0, at) + text.slice(at).replace(from, to);
 }
 
 /** Reads manifest.json and checks everything in it. Throws `invalid-manifest`. */
@@ -95,7 +108,7 @@ export function parseManifest(text: string): PackedManifest {
   if (text.length > MAX_MANIFEST_BYTES) invalid(`it is longer than ${MAX_MANIFEST_BYTES} bytes`);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw new SpeedqError('invalid-manifest', `${MANIFEST_FILE} is not JSON. Download the model again.`, {
       cause,
@@ -108,6 +121,11 @@ export function parseManifest(text: string): PackedManifest {
     invalid(`version ${version} is not supported, only ${VERSION}; update speedq or pack the model again`);
   }
   root.onlyKeys(TOP_KEYS);
+  if (root.has('checksum')) {
+    const checksum = root.get('checksum').string();
+    if (crc32(withChecksum(text, checksum, NO_CHECKSUM)) !== checksum)
+      invalid('it was altered: "checksum" differs');
+  }
   const files = root.get('files').array(MAX_FILES).map(readFile);
   const sizes = new Map(files.map(({ name, bytes }) => [name, bytes]));
   if (sizes.size !== files.length) invalid('"files" lists a file twice');

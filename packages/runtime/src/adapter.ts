@@ -29,6 +29,7 @@ export function describeAdapter({ info }: GPUAdapter): AdapterDescription {
   // Browsers leave out what could identify a machine: often only vendor and architecture are given.
   const name = description || [vendor, architecture, device].filter(Boolean).join(' ') || 'unnamed adapter';
   return {
+    engine: 'webgpu',
     name,
     isSoftware: isFallbackAdapter || SOFTWARE.test(`${vendor} ${architecture} ${device} ${description}`),
   };

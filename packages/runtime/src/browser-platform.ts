@@ -1,3 +1,4 @@
+import { canCompute } from './capability.ts';
 import { isKept } from './loading/model-files.ts';
 import { opfsStorage } from './loading/opfs-storage.ts';
 import { requestPersistence } from './loading/room.ts';
@@ -8,8 +9,8 @@ import type { LanguageModelPlatform } from './platform.ts';
 export const browserPlatform: LanguageModelPlatform = {
   startEngine: () => new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'speedq' }),
   modelOf: (option) => modelOf(option, document.baseURI),
-  async availability({ url, files }) {
-    if (!('gpu' in navigator) || !(await navigator.gpu.requestAdapter())) return 'unavailable';
+  async availability({ url, files, engine }) {
+    if (!(await canCompute(engine))) return 'unavailable';
     if (files) return 'available';
     const storage = await opfsStorage(url);
     return storage && (await isKept(storage)) ? 'available' : 'downloadable';

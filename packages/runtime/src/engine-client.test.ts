@@ -44,7 +44,7 @@ function startWorker(api: Partial<EngineApi>) {
 const NOTHING = { weights: 0, kvCache: 0, images: 0, activations: 0, total: 0 };
 const info = {
   model: 'm',
-  adapter: { name: 'a', isSoftware: true },
+  adapter: { engine: 'webgpu' as const, name: 'a', isSoftware: true },
   contextWindow: 1,
   memoryBytes: 2,
   memoryBudget: { loaded: NOTHING, full: NOTHING },

@@ -22,7 +22,7 @@ export type {
   LanguageModelPrompt,
   LanguageModelRole,
 } from './messages.ts';
-export type { AdapterDescription } from './protocol.ts';
+export type { AdapterDescription, EngineChoice } from './protocol.ts';
 export type { MemoryBudget, MemoryUse } from '@speedq/kernels';
 export { SpeedqError } from '@speedq/format';
 export type { ErrorCode } from '@speedq/format';

@@ -5,7 +5,7 @@ import type { CreateMonitor } from './create-monitor.ts';
 import type { FinishReason } from './generate.ts';
 import type { LanguageModelMessage, LanguageModelMessageType } from './messages.ts';
 import type { ModelOption } from './model-option.ts';
-import type { EngineInfo } from './protocol.ts';
+import type { EngineChoice, EngineInfo } from './protocol.ts';
 import type { SamplingMode } from './sampling-mode.ts';
 
 export type Availability = 'unavailable' | 'downloadable' | 'downloading' | 'available';
@@ -22,10 +22,15 @@ export interface LanguageModelOptions extends ModelOption {
   /** Room for a conversation in tokens; default: the model's own, at most 4096. */
   readonly contextWindow?: number;
   /**
-   * GPU memory that the model may come to take, in bytes; a larger one is refused before its weights are fetched
+   * Memory that the model may come to take, in bytes; a larger one is refused before its weights are fetched
    * (`out-of-memory`). Default: what the device gives.
    */
   readonly maxMemoryBytes?: number;
+  /**
+   * What computes. Default: WebGPU where it works (a self-test tells), else WebAssembly, whose script is fetched only
+   * then. Pages with a Content-Security-Policy must let the worker's script use 'wasm-unsafe-eval' for it.
+   */
+  readonly engine?: EngineChoice;
   /** 'text' is always expected. Pictures are taken only where 'image' is. */
   readonly expectedInputs?: readonly LanguageModelExpected[];
   /** Models answer in text. */

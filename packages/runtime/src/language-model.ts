@@ -77,7 +77,7 @@ export class LanguageModel extends EventTarget {
       if (!supported) return 'unavailable';
       const state = engineState(model.url);
       if (state === 'open') return 'available';
-      const availability = await platform.availability(model);
+      const availability = await platform.availability({ ...model, engine: options.engine });
       return availability === 'downloadable' && state === 'opening' ? 'downloading' : availability;
     });
   }
@@ -115,7 +115,12 @@ export class LanguageModel extends EventTarget {
     progress.begin();
     if (options.storage !== 'memory' && typeof options.model === 'string') this.platform.willKeep?.();
     const lease = sharedEngine(
-      { ...model, contextWindow: options.contextWindow, maxMemoryBytes: options.maxMemoryBytes },
+      {
+        ...model,
+        contextWindow: options.contextWindow,
+        maxMemoryBytes: options.maxMemoryBytes,
+        engine: options.engine,
+      },
       () => new EngineClient(options.createWorker?.() ?? this.platform.startEngine()),
     );
     const stopWatching = lease.onProgress((message) => progress.report(message));

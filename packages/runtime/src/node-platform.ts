@@ -4,6 +4,7 @@ import { requestNodeDevice } from '@speedq/kernels/node';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { chooseCompute } from './compute.ts';
 import type { OpenedEngine } from './engine-host.ts';
 import { inProcessEngine } from './in-process.ts';
 import type { WireImage } from './messages.ts';
@@ -29,11 +30,13 @@ export const nodePlatform: LanguageModelPlatform = {
     if (!isPath) return modelOf(option, 'file:///');
     return { url: pathToFileURL(model.startsWith('file:') ? fileURLToPath(model) : resolve(model)).href };
   },
-  async availability({ url, files }) {
-    try {
-      (await requestNodeDevice()).device.destroy();
-    } catch {
-      return 'unavailable';
+  async availability({ url, files, engine }) {
+    if (engine === 'webgpu') {
+      try {
+        (await requestNodeDevice()).device.destroy();
+      } catch {
+        return 'unavailable';
+      }
     }
     if (files) return 'available';
     if (!isFolder(url)) return 'downloadable';
@@ -42,13 +45,11 @@ export const nodePlatform: LanguageModelPlatform = {
 };
 
 async function open(
-  { url, files: local, contextWindow, maxMemoryBytes }: OpenRequest,
+  { url, files: local, contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
-  const first = await requestNodeDevice();
-  const { info, isSoftware } = first;
-  let { device } = first;
-  const adapter = { name: info.description || info.device || 'unnamed adapter', isSoftware };
+  const { device: first, adapter } = await chooseCompute(choice, requestDevice);
+  let device = first;
   let memoryBudget: MemoryBudget | undefined;
   const report = (loaded: LoadProgress): void => onProgress({ ...loaded, adapter, memoryBudget });
   const files = isFolder(url)
@@ -58,7 +59,7 @@ async function open(
     contextWindow,
     maxMemoryBytes,
     onBudget: (budget) => (memoryBudget = budget),
-    newDevice: async () => ({ device } = await requestNodeDevice()).device,
+    newDevice: async () => (device = (await requestNodeDevice()).device),
   });
   const { manifest } = files;
   const frame = frameOptions(manifest);
@@ -79,8 +80,14 @@ async function open(
     },
     readPicture: cachePictures((image) => read(image, manifest)),
     readFrame: (image) => read(image, frame),
-    close: () => device.destroy(),
+    close: () => device !== 'wasm' && device.destroy(),
   };
+}
+
+async function requestDevice() {
+  const { device, info, isSoftware } = await requestNodeDevice();
+  const name = info.description || info.device || 'unnamed adapter';
+  return { device, adapter: { engine: 'webgpu', name, isSoftware } } as const;
 }
 
 async function fetched(

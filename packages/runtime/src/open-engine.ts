@@ -1,4 +1,4 @@
-import { SpeedqError } from '@speedq/format';
+import { parseJson, SpeedqError } from '@speedq/format';
 import { chooseVariants, createWebGPUModel, memoryBudget } from '@speedq/kernels';
 import type {
   KeyValueFormat,
@@ -22,7 +22,7 @@ export interface OpenEngineOptions {
    * device or `maxMemoryBytes` allow no more.
    */
   readonly contextWindow?: number;
-  /** GPU bytes that the model may come to take; default: what the device gives. */
+  /** Bytes that the model may come to take; default: what the device gives. */
   readonly maxMemoryBytes?: number;
   /** How the cache keeps keys and values; default 'f16', half the memory of 'f32'. */
   readonly keyValueFormat?: KeyValueFormat;
@@ -47,14 +47,14 @@ const DEFAULT_CONTEXT = 4096;
 const SMALLEST_CONTEXT = 512;
 
 /**
- * A packed model on a device, ready to chat; in a worker as in Node. Everything that can be wrong with the
+ * A packed model on a device, or on the CPU by WebAssembly, ready to chat; in a worker as in Node. Everything that can be wrong with the
  * small files is found before the first shard is read.
  *
  * @throws {SpeedqError} what `ModelFiles.read` throws; `invalid-config`, `invalid-tokenizer`,
  * `missing-tensor`, `shape-mismatch`, `invalid-safetensors`, `out-of-memory`, `unsupported`.
  */
 export async function openEngine(
-  device: GPUDevice,
+  device: GPUDevice | 'wasm',
   files: ModelFiles,
   {
     contextWindow,
@@ -72,7 +72,7 @@ export async function openEngine(
   const tokenizerTexts: Record<string, string> = {};
   for (const name of tokenizerFiles(manifest)) tokenizerTexts[name] = await text(name);
   const tokenizer = openTokenizer(tokenizerTexts satisfies TokenizerFiles);
-  const config = parseConfig(parseJson(configText), {
+  const config = parseConfig(readConfig(configText), {
     imageTokenId: tokenizer.tokenToId(CONTROL_TOKENS.imageContext),
   });
   checkModel(config, manifest);
@@ -81,7 +81,9 @@ export async function openEngine(
   const tensors = [...listTensors(manifest)];
   const wantedContext = contextWindow ?? Math.min(maxPositionEmbeddings, DEFAULT_CONTEXT);
   const kernels = { keyValueFormat, variants: wanted };
-  if (tuning) {
+  // Fetched only here: where there is WebGPU, nobody needs it.
+  const wasm = device === 'wasm' ? await import('./wasm-engine.ts') : undefined;
+  if (tuning && device !== 'wasm') {
     const maxContext = Math.min(wantedContext, DEFAULT_CONTEXT);
     const choosing = chooseVariants(device, config, tensors, { ...kernels, maxContext, ...tuning });
     kernels.variants = await Promise.race([choosing, deviceLost(device)]);
@@ -91,24 +93,26 @@ export async function openEngine(
     contextWindow === undefined ? SMALLEST_CONTEXT : contextWindow,
     (context) => {
       const options = { ...kernels, maxContext: context, maxTiles };
-      const budget = memoryBudget(config, tensors, options, device.limits);
+      const budget =
+        device === 'wasm'
+          ? wasm!.wasmMemoryBudget(config, tensors, options)
+          : memoryBudget(config, tensors, options, device.limits);
       if (budget.full.total > maxMemoryBytes) throw overBudget(manifest.name, budget, maxMemoryBytes);
       return budget;
     },
   );
   onBudget?.(budget);
-  const load = (on: GPUDevice): Promise<WebGPUModel> => {
-    // The same kernels give the same tokens; one that lacks a feature of the first runs the plain ones.
-    const isAlike = [...device.features].every((feature) => on.features.has(feature));
-    const options = { ...kernels, maxContext, variants: isAlike ? kernels.variants : wanted };
-    return Promise.race([createWebGPUModel(on, config, packedWeights(files), options), deviceLost(on)]);
-  };
+      const options = { ...kernels, maxContext: context, maxTiles };
+      const budget =
+        device === 'wasm'
+          ? wasm!.wasmMemoryBudget(config, tensors, options)
+          : memoryBudget(config, tensors, options, device.limits);
   const revive = newDevice && (async () => await load(await newDevice()));
   const model = await load(device).catch((error: unknown) => {
     if (revive && error instanceof SpeedqError && error.code === 'device-lost') return revive();
     throw error;
   });
-  return new ChatEngine(model, createCodec(manifest, tokenizer), { revive });
+  return new ChatEngine(model, codec, { revive });
 }
 
 /** Halves the context until it fits. @throws {SpeedqError} `out-of-memory` where the smallest does not. */
@@ -131,15 +135,15 @@ function overBudget(name: string, { full }: MemoryBudget, allowed: number): Spee
   const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
   return new SpeedqError(
     'out-of-memory',
-    `${name} would take up to ${megabytes(full.total)} of graphics memory (weights ${megabytes(full.weights)}, ` +
+    `${name} would take up to ${megabytes(full.total)} of memory (weights ${megabytes(full.weights)}, ` +
       `conversation ${megabytes(full.kvCache)}, the rest work space), and ${megabytes(allowed)} are allowed. Use a ` +
       'smaller model or contextWindow, or allow more.',
   );
 }
 
-function parseJson(text: string): unknown {
+function readConfig(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new SpeedqError('invalid-config', `${CONFIG_FILE} is not JSON. Pack the model again.`, { cause });
   }

@@ -1,6 +1,6 @@
 import { checkShard, expectedEntries, locateEntry, parseSafetensors, SpeedqError } from '@speedq/format';
 import type { PackedManifest } from '@speedq/format';
-import type { StoredTensor, WeightShard, WeightSource } from '@speedq/kernels';
+import type { StoredTensor, StoredTensorInfo, WeightShard, WeightSource } from '@speedq/kernels';
 import { HEAD, parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import type { ModelFiles } from './loading/model-files.ts';
@@ -33,8 +33,6 @@ export function* listTensors({ tensors }: PackedManifest): Generator<StoredTenso
     }
   }
 }
-
-type StoredTensorInfo = Omit<StoredTensor, 'byteOffset' | 'byteLength'>;
 
 /** @throws {SpeedqError} `invalid-safetensors`, `missing-tensor`, `shape-mismatch`. */
 function tensorsOf(manifest: PackedManifest, file: string, bytes: Uint8Array): StoredTensor[] {

@@ -3,7 +3,7 @@ import type { Availability } from './language-model-options.ts';
 import type { ModelOption } from './model-option.ts';
 import type { OpenRequest } from './protocol.ts';
 
-export type OpenedModel = Pick<OpenRequest, 'url' | 'files' | 'storage'>;
+export type OpenedModel = Pick<OpenRequest, 'url' | 'files' | 'storage' | 'engine'>;
 
 /** What `LanguageModel` needs of where it runs. */
 export interface LanguageModelPlatform {

@@ -44,15 +44,17 @@ export interface OpenRequest {
   readonly storage?: 'device' | 'memory';
   /** Tokens; absent: the model's own, at most DEFAULT_CONTEXT. */
   readonly contextWindow?: number;
-  /** Refuses a model that may come to take more GPU memory. */
+  /** Refuses a model that may come to take more memory. */
   readonly maxMemoryBytes?: number;
+  /** Absent: WebGPU where it works, else WebAssembly. */
+  readonly engine?: EngineChoice;
 }
 
 export interface EngineInfo {
   readonly model: string;
   readonly adapter: AdapterDescription;
   readonly contextWindow: number;
-  /** Bytes of GPU buffers: weights, KV cache, work space. */
+  /** Bytes of GPU buffers, or of WebAssembly's memory: weights, KV cache, work space. */
   readonly memoryBytes: number;
   /** What it will take at most, and of what. */
   readonly memoryBudget: MemoryBudget;
@@ -60,7 +62,12 @@ export interface EngineInfo {
   readonly keptOffline: boolean;
 }
 
+/** What computes. */
+export type EngineChoice = 'webgpu' | 'wasm';
+
 export interface AdapterDescription {
+  /** 'wasm': the CPU computes, where there is no WebGPU that works. */
+  readonly engine: EngineChoice;
   /** As the browser names it, for people. */
   readonly name: string;
   /** A CPU pretending to be a graphics card: right, and slow. */

@@ -2,6 +2,7 @@
 import type { MemoryBudget, TuningOptions } from '@speedq/kernels';
 import * as Comlink from 'comlink';
 import { describeAdapter, newDevice, requestAdapter, requestDevice } from './adapter.ts';
+import { chooseCompute } from './compute.ts';
 import { EngineHost } from './engine-host.ts';
 import type { OpenedEngine } from './engine-host.ts';
 import { localSource } from './loading/local-source.ts';
@@ -26,12 +27,11 @@ async function tuningOptions(): Promise<TuningOptions> {
 }
 
 async function open(
-  { url, files: local, storage = 'device', contextWindow, maxMemoryBytes }: OpenRequest,
+  { url, files: local, storage = 'device', contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
-  // Without an adapter there is no use in downloading anything.
-  const adapter = await requestAdapter();
-  const description = describeAdapter(adapter);
+  // Where nothing can compute there is no use in downloading anything.
+  const { device, adapter } = await chooseCompute(choice, requestGpu);
   let memoryBudget: MemoryBudget | undefined;
   const isKept = local === undefined && storage === 'device';
   const { manifest, engine, keptOffline } = await useModel(
@@ -40,10 +40,10 @@ async function open(
       source: local && (await localSource(local)),
       storage: isKept ? await opfsStorage(url) : local ? undefined : memoryStorage(),
       isShared: isKept,
-      onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter: description, memoryBudget }),
+      onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter, memoryBudget }),
     },
     async (files) => {
-      const engine = await openEngine(await requestDevice(adapter), files, {
+      const engine = await openEngine(device, files, {
         contextWindow,
         maxMemoryBytes,
         tuning: description.isSoftware ? undefined : await tuningOptions(),
@@ -58,7 +58,7 @@ async function open(
     engine,
     info: {
       model: manifest.name,
-      adapter: description,
+      adapter,
       contextWindow: engine.contextWindow,
       memoryBytes: engine.memoryBytes,
       memoryBudget: memoryBudget!,
@@ -67,6 +67,11 @@ async function open(
     readPicture: cachePictures((image) => readPicture(image, manifest)),
     readFrame: (image) => readPicture(image, frame),
   };
+}
+
+async function requestGpu() {
+  const adapter = await requestAdapter();
+  return { device: await requestDevice(adapter), adapter: describeAdapter(adapter) };
 }
 
 installErrorTransfer();

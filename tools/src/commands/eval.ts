@@ -27,7 +27,7 @@ export const evaluate = defineCommand({
       type: 'string',
       choices: ENGINES,
       default: 'cpu',
-      description: 'cpu: float32 by onnxruntime; webgpu: the kernels of the web page',
+      description: 'cpu: float32 by onnxruntime; webgpu, wasm: the kernels of the web page',
     },
     limit: { type: 'integer', min: 1, description: 'ask only so many questions, drawn by the seed' },
     out: {

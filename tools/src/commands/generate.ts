@@ -17,7 +17,8 @@ export const generate = defineCommand({
       type: 'string',
       choices: ['auto', ...ENGINES],
       default: 'auto',
-      description: 'webgpu, or cpu: float32 by onnxruntime; auto: webgpu on a graphics card',
+      description:
+        'webgpu; wasm: what browsers without it run; cpu: float32 by onnxruntime; auto: webgpu on a graphics card, else cpu',
     },
     maxNewTokens: { type: 'integer', min: 1, default: 256, description: 'longest answer in tokens' },
     temperature: { type: 'number', min: 0, default: 0, description: '0: greedy' },

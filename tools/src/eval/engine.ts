@@ -1,12 +1,12 @@
 import type { NodeDevice } from '@speedq/kernels/node';
 import type { EngineModel, ImageFeaturesHandle } from '@speedq/runtime';
 
-export const ENGINES = ['cpu', 'webgpu'] as const;
+export const ENGINES = ['cpu', 'webgpu', 'wasm'] as const;
 export type EngineKind = (typeof ENGINES)[number];
 
 /**
- * A model that answers: onnxruntime in float32 on the CPU, or the WebGPU kernels on what is stored. Both are
- * driven by the runtime's own generation loop.
+ * A model that answers: onnxruntime in float32 on the CPU, or what runs in browsers on what is stored, the WebGPU
+ * kernels or the WebAssembly ones. All are driven by the runtime's own generation loop.
  */
 export interface Engine extends EngineModel<ImageFeaturesHandle> {
   readonly kind: EngineKind;

@@ -7,6 +7,7 @@ import { withModelFolder } from '../model-folder.ts';
 import { readTokenizer, resolveMetadata } from '../packing/metadata.ts';
 import { openCpuEngine } from './cpu-engine.ts';
 import type { Engine, EngineKind, EngineOptions } from './engine.ts';
+import { openWasmEngine } from './wasm-engine.ts';
 
 /** A model ready to answer: an engine and what turns pictures and text into its input and back. */
 export interface OpenModel {
@@ -40,7 +41,13 @@ export async function openModel(
     }
     const metadata = await resolveMetadata(folder);
     const { tiling, normalization } = metadata;
-    const engine = kind === 'cpu' ? await openCpuEngine(folder, options) : await openOnGPU();
+    const engine = await openEngine();
+
+    async function openEngine(): Promise<Engine> {
+      if (kind === 'cpu') return openCpuEngine(folder, options);
+      if (kind === 'wasm') return openWasmEngine(folder, options);
+      return openOnGPU();
+    }
 
     async function openOnGPU(): Promise<Engine> {
       // Dawn is loaded only where it is wanted.

@@ -1,13 +1,13 @@
-import { createWebGPUModel, floatWeights } from '@speedq/kernels';
-import type { ImageFeatures, WebGPUModel, WeightSource } from '@speedq/kernels';
+import { createWebGPUModel } from '@speedq/kernels';
+import type { ImageFeatures, WebGPUModel } from '@speedq/kernels';
 import { requestNodeDevice } from '@speedq/kernels/node';
 import type { NodeDevice } from '@speedq/kernels/node';
-import { packedWeights } from '@speedq/runtime';
 import type { ImageFeaturesHandle } from '@speedq/runtime';
-import { openModelFolder as openPackedFiles } from '@speedq/runtime/node';
 import type { ModelFolder } from '../model-folder.ts';
 import { contextOf } from './engine.ts';
 import type { Engine, EngineOptions } from './engine.ts';
+import { forwardRows } from './forward-rows.ts';
+import { storedWeights } from './stored-weights.ts';
 
 /**
  * The kernels that the web page runs, through Dawn: packed weights as they are stored, float ones as float32.
@@ -17,13 +17,8 @@ export async function openWebGPUEngine(folder: ModelFolder, options: EngineOptio
   const { config } = folder;
   const node = options.device ?? (await requestNodeDevice({ limits: 'adapter' }));
   const maxContext = contextOf(config.language.maxPositionEmbeddings, options);
-  const model = await createWebGPUModel(node.device, config, await weightsOf(folder), { maxContext });
+  const model = await createWebGPUModel(node.device, config, await storedWeights(folder), { maxContext });
   return new WebGPUEngine(model, node, config.language.vocabSize, options.device === undefined);
-}
-
-async function weightsOf(folder: ModelFolder): Promise<WeightSource> {
-  if (folder.kind === 'packed') return packedWeights(await openPackedFiles(folder.path));
-  return floatWeights(folder.config, (name) => folder.tensors.read(name));
 }
 
 class WebGPUEngine implements Engine {
@@ -73,21 +68,8 @@ class WebGPUEngine implements Engine {
     return this.model.readLogits();
   }
 
-  /** The kernels keep one row of logits: the rows after the first cost a step each. */
-  async forward(
-    ids: Uint32Array,
-    images: readonly ImageFeaturesHandle[],
-    rows: number,
-  ): Promise<Float32Array> {
-    const logits = new Float32Array(rows * this.vocabSize);
-    const first = ids.length - rows + 1;
-    await this.prefill(ids.subarray(0, first), images);
-    logits.set(await this.readLogits());
-    for (let row = 1; row < rows; row++) {
-      await this.prefill(ids.subarray(first + row - 1, first + row), []);
-      logits.set(await this.readLogits(), row * this.vocabSize);
-    }
-    return logits;
+  forward(ids: Uint32Array, images: readonly ImageFeaturesHandle[], rows: number): Promise<Float32Array> {
+    return forwardRows(this, ids, images, rows);
   }
 
   truncate(length: number): void {

@@ -10,6 +10,11 @@ export function EngineNotes() {
   const { adapter, keptOffline } = loading.info;
   return (
     <>
+      {adapter.engine === 'wasm' && (
+        <p class="notice" role="note">
+          {t.withoutGraphics}
+        </p>
+      )}
       {adapter.isSoftware && (
         <p class="notice" role="note">
           {t.software}

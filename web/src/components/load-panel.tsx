@@ -49,6 +49,11 @@ export function LoadPanel() {
           </button>
         </p>
       )}
+      {progress?.adapter.engine === 'wasm' && (
+        <p class="notice" role="note">
+          {t.withoutGraphics}
+        </p>
+      )}
       {progress?.adapter.isSoftware && (
         <p class="notice" role="note">
           {t.software}

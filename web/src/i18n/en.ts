@@ -72,6 +72,8 @@ export const en = {
   noWebgpu: 'This browser cannot run the model',
   noWebgpuText:
     'The model needs WebGPU, which this browser lacks or has switched off. Current Chrome, Edge, Firefox and Safari have it. Your saved chats can still be read here.',
+  withoutGraphics:
+    'No graphics card is used: this browser has no WebGPU that works, so the processor computes. Answers are the same, but come more slowly.',
   software:
     'No graphics card is used: WebGPU runs in software here. Answers are the same, but opening the model takes a minute and answers come slowly.',
   notKept:

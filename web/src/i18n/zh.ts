@@ -67,6 +67,7 @@ export const zh: Dictionary = {
   noWebgpu: '此浏览器无法运行模型',
   noWebgpuText:
     '模型需要 WebGPU，此浏览器没有或已关闭该功能。新版 Chrome、Edge、Firefox 和 Safari 都支持。您仍可在此阅读已保存的对话。',
+  withoutGraphics: '未使用显卡：此浏览器没有可用的 WebGPU，由处理器计算。回答相同，但较慢。',
   software: '未使用显卡：WebGPU 在此以软件方式运行。回答相同，但打开模型需要一分钟，回答较慢。',
   notKept: '模型无法保存到本设备，可能是空间不足：下次访问需重新下载。',
 

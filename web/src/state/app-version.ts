@@ -47,6 +47,13 @@ export class AppVersionStore extends Store<AppVersionState> {
     else takeOver();
   }
 
+  /** Keeps for offline use what is fetched only where it is needed. */
+  async keepOnDemandFiles(): Promise<void> {
+    if (!('serviceWorker' in navigator)) return;
+    const { active } = await navigator.serviceWorker.ready;
+    active?.postMessage('keep-on-demand');
+  }
+
   private follow(worker: ServiceWorker | null): void {
     worker?.addEventListener('statechange', () => this.check());
   }

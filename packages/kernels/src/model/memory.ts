@@ -2,7 +2,7 @@ import type { InternVLConfig } from '@speedq/model';
 import { Allocator } from '../engine/allocator.ts';
 import type { MemoryKind } from '../engine/allocator.ts';
 import { measuringDevice } from '../engine/measuring-device.ts';
-import type { StoredTensor } from '../weights/source.ts';
+import type { StoredTensorInfo } from '../weights/source.ts';
 import { WeightStore, storedBytes } from '../weights/store.ts';
 import type { WebGPUModelOptions } from './options.ts';
 import { capacitiesOf } from './options.ts';
@@ -34,7 +34,7 @@ const DEFAULT_LIMITS = { maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 
  */
 export function memoryBudget(
   config: InternVLConfig,
-  tensors: Iterable<Omit<StoredTensor, 'byteOffset' | 'byteLength'>>,
+  tensors: Iterable<StoredTensorInfo>,
   options: WebGPUModelOptions & { readonly maxTiles?: number },
   limits: Pick<GPUSupportedLimits, 'maxStorageBufferBindingSize' | 'maxBufferSize'> = DEFAULT_LIMITS,
 ): MemoryBudget {

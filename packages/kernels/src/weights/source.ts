@@ -17,6 +17,9 @@ export interface StoredTensor {
   readonly dtype: 'U32' | 'F16' | 'BF16' | 'F32';
 }
 
+/** A stored tensor before its shard is read. */
+export type StoredTensorInfo = Omit<StoredTensor, 'byteOffset' | 'byteLength'>;
+
 export interface WeightShard {
   readonly bytes: Uint8Array;
   readonly tensors: readonly StoredTensor[];

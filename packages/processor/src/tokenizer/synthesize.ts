@@ -1,4 +1,5 @@
 import { invalidTokenizer, isRecord, show } from './tokenizer-json.ts';
+import { MAX_VOCABULARY } from './limits.ts';
 import { QWEN2_PATTERN } from './pre-tokenize.ts';
 
 /** An entry of `added_tokens` as written to tokenizer.json. */
@@ -94,13 +95,18 @@ const plainAddedTokens = new Set([
 ]);
 
 function readMergesText(text: string): (readonly [string, string])[] {
-  const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  const lines = text
+    .split('\n', MAX_VOCABULARY + 2)
+    .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  if (lines.length === MAX_VOCABULARY + 2) {
+    throw invalidTokenizer(`merges.txt has more lines than the ${MAX_VOCABULARY} merges that are allowed`);
+  }
   // Only the first line is a header: later ones may be merges of the character '#'.
   if (lines[0].startsWith('#version')) lines.shift();
   return lines
     .filter((line) => line !== '')
     .map((line, index) => {
-      const parts = line.split(' ');
+      const parts = line.split(' ', 3);
       if (parts.length !== 2) throw invalidTokenizer(`merges.txt: merge ${index} is ${show(line)}`);
       return [parts[0], parts[1]] as const;
     });

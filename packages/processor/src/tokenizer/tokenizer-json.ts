@@ -98,7 +98,7 @@ function readMerges(value: unknown, vocabulary: ReadonlyMap<string, number>): Me
   for (const [rank, entry] of value.entries()) {
     // Both spellings are in use: "a b" up to tokenizers 0.19, ["a", "b"] since.
     const pair: readonly unknown[] =
-      typeof entry === 'string' ? entry.split(' ') : Array.isArray(entry) ? entry : [];
+      typeof entry === 'string' ? entry.split(' ', 3) : Array.isArray(entry) ? entry : [];
     const [first, second] = pair;
     if (pair.length !== 2 || typeof first !== 'string' || typeof second !== 'string') {
       throw invalidTokenizer(`merge ${rank} must be two tokens, got ${show(entry)}`);

@@ -1,4 +1,4 @@
-import { SpeedqError } from '@speedq/format';
+import { parseJson, SpeedqError } from '@speedq/format';
 import { byteToChar, tokenBytes } from './byte-alphabet.ts';
 import { MAX_TEXT_LENGTH } from './limits.ts';
 import { mergePiece } from './merge.ts';
@@ -224,7 +224,7 @@ export function tokenizerJsonOf(files: TokenizerFiles): unknown {
     const text = files[name];
     if (text === undefined) return undefined;
     try {
-      return JSON.parse(text);
+      return parseJson(text);
     } catch (cause) {
       throw invalidTokenizer(`${name} is not valid JSON`, cause);
     }

@@ -245,7 +245,7 @@ function contents(
       reader = stream.getReader();
     },
     async pull(controller) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch(() => refuse(`${path} cannot be unpacked`));
       if (done) {
         if (length !== size) refuse(`${path} has another size than it says`);
         controller.close();
