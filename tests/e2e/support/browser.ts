@@ -21,10 +21,10 @@ export interface TestBrowser {
 const BROWSER_SERVICES = /(^|\.)(google|googleapis|gstatic|gvt1|gvt2)\.com$/;
 
 /**
- * A real Chromium with a profile of its own and WebGPU on its software adapter. Everything that does not go
+ * A real Chromium with a profile of its own and WebGPU on its software adapter, or without it. Everything that does not go
  * to localhost goes to a proxy that notes and refuses it: page, workers and service worker alike.
  */
-export async function openBrowser(): Promise<TestBrowser> {
+export async function openBrowser({ webgpu = true }: { webgpu?: boolean } = {}): Promise<TestBrowser> {
   const executablePath = findBrowser();
   if (!executablePath) throw new Error('No Chrome or Chromium found: run `npm test`, or set CHROME_PATH.');
   const foreignHosts: string[] = [];
@@ -49,8 +49,9 @@ export async function openBrowser(): Promise<TestBrowser> {
     viewport: { width: 1100, height: 900 },
     args: [
       '--no-sandbox',
-      '--enable-unsafe-webgpu',
-      '--use-webgpu-adapter=swiftshader',
+      ...(webgpu
+        ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']
+        : ['--disable-features=WebGPU,WebGPUService', '--disable-blink-features=WebGPU']),
       // A camera that films a test picture, and a person who allows it.
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',
