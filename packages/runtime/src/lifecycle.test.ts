@@ -51,7 +51,7 @@ const openEngine: OpenEngine = async (_request, onProgress) =>
     MODEL_URL,
     { fetch: server.fetch, storage: counting(memoryStorage()), isShared: true },
     async (files) => {
-      const adapter = { name: 'fake', isSoftware: true };
+      const adapter = { engine: 'webgpu', name: 'fake', isSoftware: true } as const;
       for (const { name, bytes } of loadedFiles(files.manifest)) {
         await files.read(name);
         onProgress({ loaded: bytes, total: bytes, source: 'network', adapter });

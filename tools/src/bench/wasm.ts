@@ -165,7 +165,8 @@ async function onnxruntimeWeb(folder: PackedModelFolder, fast: boolean): Promise
           empty[`past_key_values.${layer}.${part}`] = new ort.Tensor('float32', new Float32Array(0), shape);
         }
       }
-      let [state, prefill] = await timed(() => step(ids, ids.length, empty));
+      const [first, prefill] = await timed(() => step(ids, ids.length, empty));
+      let state = first;
       const [, decode] = await timed(async () => {
         for (let i = 0; i < tokens; i++) state = await step([state.next], ids.length + i + 1, state.past);
       });
