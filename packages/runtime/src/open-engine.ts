@@ -102,11 +102,16 @@ export async function openEngine(
     },
   );
   onBudget?.(budget);
-      const options = { ...kernels, maxContext: context, maxTiles };
-      const budget =
-        device === 'wasm'
-          ? wasm!.wasmMemoryBudget(config, tensors, options)
-          : memoryBudget(config, tensors, options, device.limits);
+  const codec = createCodec(manifest, tokenizer);
+  if (device === 'wasm') {
+    return new ChatEngine(await wasm!.WasmModel.create(config, packedWeights(files), { maxContext }), codec);
+  }
+  const load = (on: GPUDevice): Promise<WebGPUModel> => {
+    // The same kernels give the same tokens; one that lacks a feature of the first runs the plain ones.
+    const isAlike = [...device.features].every((feature) => on.features.has(feature));
+    const options = { ...kernels, maxContext, variants: isAlike ? kernels.variants : wanted };
+    return Promise.race([createWebGPUModel(on, config, packedWeights(files), options), deviceLost(on)]);
+  };
   const revive = newDevice && (async () => await load(await newDevice()));
   const model = await load(device).catch((error: unknown) => {
     if (revive && error instanceof SpeedqError && error.code === 'device-lost') return revive();

@@ -46,7 +46,7 @@ async function open(
       const engine = await openEngine(device, files, {
         contextWindow,
         maxMemoryBytes,
-        tuning: description.isSoftware ? undefined : await tuningOptions(),
+        tuning: device === 'wasm' || adapter.isSoftware ? undefined : await tuningOptions(),
         onBudget: (budget) => (memoryBudget = budget),
         newDevice,
       });

@@ -51,7 +51,7 @@ export function memoryBudget(
 /** The plans of a model on a device that only counts. */
 export function recordWithoutDevice(
   config: InternVLConfig,
-  tensors: Iterable<Omit<StoredTensor, 'byteOffset' | 'byteLength'>>,
+  tensors: Iterable<StoredTensorInfo>,
   options: WebGPUModelOptions,
   limits: Pick<GPUSupportedLimits, 'maxStorageBufferBindingSize' | 'maxBufferSize'>,
 ): { readonly allocator: Allocator; readonly recording: ModelRecording } {
