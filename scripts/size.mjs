@@ -10,9 +10,9 @@ import { gzipSync } from 'node:zlib';
 const BUDGETS = [
   { name: 'page script', pattern: /^assets\/index-.*\.js$/, kilobytes: 60 },
   { name: 'page style', pattern: /^assets\/index-.*\.css$/, kilobytes: 7 },
-  { name: 'engine worker', pattern: /^assets\/worker-.*\.js$/, kilobytes: 68 },
+  { name: 'engine worker', pattern: /^assets\/worker-.*\.js$/, kilobytes: 72 },
   { name: 'models worker', pattern: /^assets\/model-worker-.*\.js$/, kilobytes: 14 },
-  { name: 'engine without WebGPU, on demand', pattern: /^assets\/wasm-engine-.*\.js$/, kilobytes: 12 },
+  { name: 'engine without WebGPU, on demand', pattern: /^assets\/wasm-engine-.*\.js$/, kilobytes: 14 },
   { name: 'service worker', pattern: /^service-worker\.js$/, kilobytes: 2 },
 ];
 
