@@ -37,6 +37,8 @@ export async function withErrorScopes<T>(
   return result;
 }
 
+const LOSS_MILLISECONDS = 2000;
+
 /** Remembers that the device was lost, so that calls afterwards say so instead of hanging or reading zeros. */
 export class DeviceWatch {
   #lost: GPUDeviceLostInfo | undefined;
@@ -54,9 +56,13 @@ export class DeviceWatch {
     this.lost.catch(() => {});
   }
 
-  /** Waits a moment, since failures caused by a loss may be reported before the loss itself. */
-  async settle(): Promise<void> {
-    const moment = new Promise((resolve) => setTimeout(resolve, 0));
+  /**
+   * Waits for a loss that may be behind a failure: browsers report it after what it causes, a mapping that is
+   * aborted for one. Errors of our own, and a caller's abort, are known to have another cause.
+   */
+  async settle(error: unknown): Promise<void> {
+    const isForeign = globalThis.DOMException !== undefined && error instanceof DOMException;
+    const moment = new Promise((resolve) => setTimeout(resolve, isForeign ? LOSS_MILLISECONDS : 0));
     await Promise.race([this.#device.lost, moment]);
   }
 

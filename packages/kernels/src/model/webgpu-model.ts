@@ -67,6 +67,7 @@ export async function createWebGPUModel(
     });
   } catch (error) {
     allocator.destroy();
+    await watch.settle(error);
     watch.check(error);
     throw error;
   }
@@ -399,7 +400,7 @@ class PlannedModel implements WebGPUModel {
       // What waits for a device that is lost may wait for ever.
       return await Promise.race([work(), this.#watch.lost]);
     } catch (error) {
-      await this.#watch.settle();
+      if (!signal?.aborted) await this.#watch.settle(error);
       this.#watch.check(error);
       throw error;
     } finally {
