@@ -97,7 +97,7 @@ describe('completion', () => {
     ['commands', ['speedq', 'in'], ['inspect']],
     ['options', ['speedq', 'inspect', '--te'], ['--tensors']],
     ['global options', ['speedq', 'verify', 'model', '--js'], ['--json']],
-    ['values', ['speedq', 'generate', '--engine', ''], ['auto', 'cpu', 'webgpu']],
+    ['values', ['speedq', 'generate', '--engine', ''], ['auto', 'cpu', 'webgpu', 'wasm']],
     ['values after =', ['speedq', 'generate', '--engine', '=', 'c'], ['cpu']],
     ['nothing for a number', ['speedq', 'generate', '--seed', ''], []],
     ['words of an argument', ['speedq', 'completion', 'f'], ['fish']],
