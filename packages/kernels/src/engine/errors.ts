@@ -60,8 +60,8 @@ export class DeviceWatch {
    * Waits for a loss that may be behind a failure: browsers report it after what it causes, a mapping that is
    * aborted for one. Errors of our own, and a caller's abort, are known to have another cause.
    */
-  async settle(error: unknown): Promise<void> {
-    const isForeign = globalThis.DOMException !== undefined && error instanceof DOMException;
+  async settle(failure: unknown): Promise<void> {
+    const isForeign = globalThis.DOMException !== undefined && failure instanceof DOMException;
     const moment = new Promise((resolve) => setTimeout(resolve, isForeign ? LOSS_MILLISECONDS : 0));
     await Promise.race([this.#device.lost, moment]);
   }
