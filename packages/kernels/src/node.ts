@@ -70,23 +70,8 @@ export async function requestNodeDevice({
   limits = 'default',
   features = 'none',
 }: NodeDeviceOptions = {}): Promise<NodeDevice> {
-  if (root === undefined) {
-    offerSoftwareDriver();
-    try {
-      const { create, globals } = await import('webgpu');
-      Object.assign(globalThis, globals);
-      root = create(/swiftshader/.test(process.env.VK_ICD_FILENAMES ?? '') ? SOFTWARE_DAWN_FLAGS : []);
-    } catch (cause) {
-      throw new SpeedqError(
-        'no-webgpu',
-        'The package "webgpu" (Dawn for Node) cannot be loaded: npm install webgpu.',
-        {
-          cause,
-        },
-      );
-    }
-  }
-  const adapter = await root.requestAdapter({ powerPreference: 'high-performance' });
+  const dawn = await openDawn();
+  const adapter = await dawn.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) {
     throw new SpeedqError(
       'no-webgpu',
@@ -99,10 +84,77 @@ export async function requestNodeDevice({
     ...(features === 'optional' ? { requiredFeatures: optionalFeatures(adapter) } : {}),
   });
   const { info } = adapter;
-  const isSoftware =
-    info.isFallbackAdapter ||
-    /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description}`);
-  return { device, info, isSoftware, languageFeatures: root.wgslLanguageFeatures };
+  return { device, info, isSoftware: isSoftware(info), languageFeatures: dawn.wgslLanguageFeatures };
+}
+
+function isSoftware({ isFallbackAdapter, architecture, description }: GPUAdapterInfo): boolean {
+  return isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+}
+
+/** What an adapter says of itself, for reports. */
+export interface NodeAdapter {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isSoftware: boolean;
+  readonly features: readonly string[];
+  /** Those that decide what models and kernels fit; bytes, or counts. */
+  readonly limits: Readonly<Record<(typeof REPORTED_LIMITS)[number], number>>;
+}
+
+const REPORTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxStorageBuffersPerShaderStage',
+] as const;
+
+/**
+ * The different adapters that WebGPU lets a program ask for, the one that would be used first; none where there
+ * is none.
+ * @throws SpeedqError 'no-webgpu' where the optional package `webgpu` is missing.
+ */
+export async function listNodeAdapters(): Promise<NodeAdapter[]> {
+  const dawn = await openDawn();
+  const found = new Map<string, NodeAdapter>();
+  for (const request of [
+    { powerPreference: 'high-performance' },
+    { powerPreference: 'low-power' },
+    { forceFallbackAdapter: true },
+  ] as const) {
+    const adapter = await dawn.requestAdapter(request);
+    if (adapter === null) continue;
+    const { vendor, architecture, device, description } = adapter.info;
+    const key = [vendor, architecture, device, description].join('\n');
+    if (found.has(key)) continue;
+    found.set(key, {
+      ...{ vendor, architecture, device, description, isSoftware: isSoftware(adapter.info) },
+      features: [...(adapter.features as ReadonlySet<string>)].sort(),
+      limits: Object.fromEntries(
+        REPORTED_LIMITS.map((name) => [name, adapter.limits[name]]),
+      ) as NodeAdapter['limits'],
+    });
+  }
+  return [...found.values()];
+}
+
+async function openDawn(): Promise<GPU> {
+  if (root !== undefined) return root;
+  offerSoftwareDriver();
+  try {
+    const { create, globals } = await import('webgpu');
+    Object.assign(globalThis, globals);
+    root = create(/swiftshader/.test(process.env.VK_ICD_FILENAMES ?? '') ? SOFTWARE_DAWN_FLAGS : []);
+    return root;
+  } catch (cause) {
+    throw new SpeedqError(
+      'no-webgpu',
+      'The package "webgpu" (Dawn for Node) cannot be loaded: npm install webgpu.',
+      { cause },
+    );
+  }
 }
 
 /** The limits the engine can make use of. */
