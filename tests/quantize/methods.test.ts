@@ -1,9 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCommandLine } from '../../tools/src/cli.ts';
 import { openModelFolder } from '../../tools/src/model-folder.ts';
+import { loadState } from '../../tools/src/quantize/state-file.ts';
 import { tinyRecipe, writeTinyData, writeTinyModel } from './tiny-model.ts';
 
 let folder: string;
@@ -92,10 +93,46 @@ test('best goes from learned blocks to the language model with learned scales', 
   const losses = events.filter(({ event, stage }) => event === 'loss' && stage === 'stage-3');
   expect(losses.at(-1)!.kd as number).toBeLessThan(losses[0].kd as number);
   expect((await run('verify', at('best'))).code).toBe(0);
+  const report = await readFile(at('best', 'report.html'), 'utf8');
+  for (const part of [
+    'Size',
+    'Error of each block',
+    'Loss by step',
+    'KL to the float model',
+    'Peak memory',
+  ]) {
+    expect(report).toContain(part);
+  }
+  // Self-contained: nothing runs and nothing is fetched.
+  expect(report).not.toMatch(/<script|<link|<img|https?:|url\(/);
+  expect(report.match(/<svg/g)!.length).toBeGreaterThan(6);
+  const card = await readFile(at('best', 'README.md'), 'utf8');
+  expect(card).toMatch(
+    /^---\nbase_model: "model"\nbase_model_relation: quantized\npipeline_tag: image-text-to-text\n/,
+  );
   // What is packed is what was trained: the checkpoint holds the values of the learned codes.
   const trained = await values(at('best', 'checkpoint'), LINEAR);
   for (const [name, packed] of await values(at('best'), LINEAR)) {
     if (name.startsWith('language_model')) expect(packed, name).toEqual(trained.get(name));
+  }
+}, 120_000);
+
+test('a training that diverges is stopped with a trace, and its checkpoints stay good', async () => {
+  const hot = { ...tinyRecipe, stage3: { ...tinyRecipe.stage3, learningRate: 1e12, clipNorm: 0 } };
+  await writeFile(at('hot.json'), JSON.stringify(hot));
+  const { code, events, stderr } = await run(
+    ...['quantize', at('model'), '--recipe', at('hot.json'), '--data', at('data'), '--out', at('hot')],
+    ...['--stages', '3', '--threads', '1', '--checkpoint-steps', '1'],
+  );
+  expect(code, stderr).not.toBe(0);
+  expect(events.at(-1)).toMatchObject({ event: 'error', code: 'training-diverged' });
+  expect(stderr).toMatch(/It begins in|All layers are finite|Not finite is/);
+  expect(events.some(({ event }) => event === 'trace')).toBe(true);
+  for (const file of ['stage-3-clipped', 'under-way']) {
+    const state = await loadState(at('.hot.work', `${file}.safetensors`));
+    for (const [name, saved] of state?.tensors ?? []) {
+      expect([...saved].every(Number.isFinite), `${file} ${name}`).toBe(true);
+    }
   }
 }, 120_000);
 

@@ -6,11 +6,12 @@ import { allocateBits, parseTarget } from '../allocation/index.ts';
 import { defineCommand } from '../cli/command.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
 import { formatBytes, formatDuration } from '../output.ts';
-import { checkReplaceable, publish } from '../output-folder.ts';
-import { packModel } from '../packing/pack-model.ts';
+import { checkReplaceable, publish, writeOutputFolder } from '../output-folder.ts';
+import { writePackedModel } from '../packing/pack-model.ts';
 import { findSources } from '../quantize/data/sources.ts';
 import { STAGES_VERSION, hashFiles, hashModel } from '../quantize/fingerprint.ts';
 import type { StageNumber } from '../quantize/job.ts';
+import { writeReport } from '../quantize/report/write-report.ts';
 import { runWorker } from '../quantize/run-worker.ts';
 import { openWorkFolder, workFolder } from '../quantize/work-folder.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
@@ -112,9 +113,11 @@ export const quantize = defineCommand({
       return withModelFolder(args.model, async (opened) => {
         const folder = requireFloat(opened);
         const task = progress.start(`packing ${folder.name}`);
-        const manifest = await packModel({
-          ...{ folder, recipe, outDir: out, force, signal },
-          onShard: (done, total) => task.update(done, `of ${total} shards`),
+        const manifest = await writeOutputFolder(out, replacing, async (partial) => {
+          const onShard = (done: number, total: number) => task.update(done, `of ${total} shards`);
+          const packed = await writePackedModel({ folder, recipe, signal, onShard }, partial, basename(out));
+          await writeReport(partial, folder, packed, { method, recipe, history: [] });
+          return packed;
         });
         const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
         task.finish(formatBytes(bytes));

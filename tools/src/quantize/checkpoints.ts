@@ -68,11 +68,11 @@ export class Checkpoints {
 }
 
 /** Before an update is applied: a loss or gradient that is not a number must reach neither weights nor disk. */
-export function requireFinite(value: number, where: string): void {
+export function requireFinite(value: number, where: string, trace = ''): void {
   if (Number.isFinite(value)) return;
   throw new SpeedqError(
     'training-diverged',
-    `${where}: the loss or its gradient is ${value}. The last good checkpoint is kept. ` +
+    `${where}: the loss or its gradient is ${value}. ${trace === '' ? '' : `${trace} `}The last good checkpoint is kept. ` +
       'Lower the learning rate of this stage in the recipe and start anew with --force.',
   );
 }

@@ -1,4 +1,5 @@
 import type { Recipe } from '../recipes/schema.ts';
+import type { Divergence } from './held-out.ts';
 import type { TrainedMethod } from './methods/names.ts';
 
 /** The trained stages: vision encoder, projector, language model. */
@@ -37,6 +38,7 @@ export interface BlockErrors {
 export interface QuantizeSummary {
   readonly blocks: readonly BlockErrors[];
   readonly gamma?: number;
+  readonly divergence?: Divergence;
   /** Losses of the last update of each stage that ran. */
   readonly losses: Readonly<Record<string, number>>;
   readonly conversations: number;

@@ -13,12 +13,15 @@ import { Checkpoints } from './checkpoints.ts';
 import { writeCheckpointFolder } from './checkpoint-folder.ts';
 import type { StageContext } from './context.ts';
 import { prepareSamples } from './data/samples.ts';
-import type { Prepared } from './data/samples.ts';
+import type { Prepared, Sample } from './data/samples.ts';
 import { findSources } from './data/sources.ts';
+import { HELD_OUT, measureDivergence } from './held-out.ts';
 import type { BlockErrors, QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
 import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
+import { readHistory } from './report/history.ts';
+import { writeReport } from './report/write-report.ts';
 import { stopIfAsked } from './reporter.ts';
 import type { Reporter } from './reporter.ts';
 import { quantizeBlocks } from './blocks/quantize-blocks.ts';
@@ -48,11 +51,21 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
     const { student, recipe, checkpoints } = context;
     const once = recipe.fixes.quantizeTablesOnce;
     await guardData(checkpoints, prepared);
+    const finish = async (found: Pick<QuantizeSummary, 'blocks' | 'gamma' | 'losses'>) => {
+      const { samples, pictures, heldOut } = prepared;
+      const summary: QuantizeSummary = {
+        ...found,
+        divergence: await measureDivergence(context, heldOut),
+        conversations: samples.length,
+        pictures: pictures.pictures.length,
+      };
+      return writeResult(folder, job, student, summary, reporter);
+    };
 
     if (once) student.quantizeTables();
     if (!isStaged(job.method)) {
       const blocks = await quantizeByBlocks(context, BLOCK_METHODS[job.method]);
-      return writeResult(folder, job, student, summaryOf(prepared, { blocks, losses: {} }), reporter);
+      return finish({ blocks, losses: {} });
     }
     const best = job.method === 'best';
     const blocks: BlockErrors[] = [];
@@ -86,22 +99,15 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
       gamma = trained.gamma;
     }
     if (!once) student.quantizeTables();
-    return writeResult(folder, job, student, summaryOf(prepared, { blocks, gamma, losses }), reporter);
+    return finish({ blocks, gamma, losses });
   });
-}
-
-function summaryOf(
-  { samples, pictures }: Prepared,
-  found: Pick<QuantizeSummary, 'blocks' | 'gamma' | 'losses'>,
-): QuantizeSummary {
-  return { ...found, conversations: samples.length, pictures: pictures.pictures.length };
 }
 
 async function prepareData(
   folder: FloatModelFolder,
   job: QuantizeJob,
   reporter: Reporter,
-): Promise<Prepared> {
+): Promise<Prepared & { readonly heldOut: readonly Sample[] }> {
   const { recipe, seed, method } = job;
   const stages = isStaged(method) ? job.stages : [];
   const { stage1, stage2, stage3 } = recipe;
@@ -133,9 +139,10 @@ async function prepareData(
   );
   const { sources, ignored } = await findSources(job.data);
   for (const text of ignored) reporter.note(`Ignored: ${text}.`);
-  reporter.start('reading data', wanted);
+  reporter.start('reading data', wanted + HELD_OUT);
   const prepared = await prepareSamples({
-    ...{ sources, metadata, template, wanted, wantedPictures, seed },
+    ...{ sources, metadata, template, wantedPictures, seed },
+    wanted: wanted + HELD_OUT,
     maxLength: Math.min(MAX_LENGTH, config.language.maxPositionEmbeddings),
     onSample: (done) => {
       reporter.progress(done);
@@ -157,7 +164,8 @@ async function prepareData(
       `${job.data} has no pictures; the vision encoder is calibrated on them. Give some, or pass --scope language.`,
     );
   }
-  return prepared;
+  const kept = samples.length - Math.min(HELD_OUT, Math.floor(samples.length / 10));
+  return { ...prepared, samples: samples.slice(0, kept), heldOut: samples.slice(kept) };
 }
 
 async function createContext(
@@ -234,6 +242,8 @@ async function writeResult(
     basename(job.out),
   );
   await writeCheckpointFolder(out, folder, student, job, summary);
+  const { method, recipe, seed } = job;
+  await writeReport(out, folder, manifest, { method, recipe, seed, summary, history: readHistory(job.work) });
   const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   reporter.finish(formatBytes(bytes));
   return { folder: out, summary, bytes };

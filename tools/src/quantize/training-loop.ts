@@ -4,6 +4,7 @@ import { requireFinite } from './checkpoints.ts';
 import type { StageContext } from './context.ts';
 import { Optimizer } from './optimizer.ts';
 import { cosineRate } from './schedule.ts';
+import { traceDivergence } from './trace.ts';
 
 export interface TrainingLoop {
   /** Of the checkpoint. */
@@ -26,6 +27,16 @@ export interface TrainingLoop {
   }>;
 }
 
+/** Before anything is updated; where it diverged, says in which layer that begins. */
+async function requireFiniteStep(
+  context: StageContext,
+  value: number,
+  where: string,
+  gradients: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
+  if (!Number.isFinite(value)) requireFinite(value, where, await traceDivergence(context, gradients));
+}
+
 /** Loss events of a stage under --json, whatever its length. */
 const LOSS_EVENTS = 100;
 
@@ -34,9 +45,10 @@ const LOSS_EVENTS = 100;
  * leaves a finished one. Returns the last losses.
  */
 export async function trainParameters(
-  { student, checkpoints, reporter }: StageContext,
+  context: StageContext,
   { piece, label, steps, trained, rates, settings, compute }: TrainingLoop,
 ): Promise<Readonly<Record<string, number>>> {
+  const { student, checkpoints, reporter } = context;
   const optimizer = new Optimizer(
     trained.map((name) => {
       const data = student.parameters.get(name)!;
@@ -62,9 +74,9 @@ export async function trainParameters(
     const learningRate = cosineRate(step, steps, settings.learningRate, warmupRatio);
     const computed = await compute(step);
     losses = computed.losses;
-    requireFinite(losses.total, `${label}, step ${step}`);
+    await requireFiniteStep(context, losses.total, `${label}, step ${step}`, computed.gradients);
     const norm = optimizer.update(computed.gradients, { ...ADAMW_DEFAULTS, ...adam, learningRate, clipNorm });
-    requireFinite(norm, `${label}, step ${step}`);
+    await requireFiniteStep(context, norm, `${label}, step ${step}`, computed.gradients);
     smoothed = smoothed === undefined ? losses.total : 0.9 * smoothed + 0.1 * losses.total;
     reporter.progress(step + 1 - first, `loss ${smoothed.toPrecision(3)}`);
     if (step % every === 0 || step === steps - 1) {

@@ -1,0 +1,96 @@
+import {
+  SpeedqError,
+  dequantizeBilevel,
+  encodeScales,
+  fakeQuantizeBilevel,
+  quantizeBilevel,
+} from '@speedq/format';
+import { learnedNames } from '@speedq/onnx';
+import { blockLabel, blocksOf } from './blocks/block.ts';
+import { BlockRunner } from './blocks/block-runner.ts';
+import { openTowerInputs } from './blocks/tower-inputs.ts';
+import type { StageContext } from './context.ts';
+
+/** Largest magnitude of a block's output; NaN or infinite where the trouble is. */
+interface TracedLayer {
+  readonly layer: string;
+  readonly largest: number;
+}
+
+/**
+ * Where a training that diverged stops being finite: parameters first, then the language model layer by layer on
+ * one conversation, as it is fake-quantized. One line, and the layers as an event.
+ */
+export async function traceDivergence(
+  context: StageContext,
+  gradients: ReadonlyMap<string, Float32Array>,
+): Promise<string> {
+  const { student, reporter } = context;
+  const broken = (named: Iterable<readonly [string, Float32Array]>) =>
+    [...named].flatMap(([name, values]) => (values.every(Number.isFinite) ? [] : [name]));
+  const parameters = broken(student.parameters);
+  const wrongGradients = broken(gradients);
+  let layers: TracedLayer[] = [];
+  let refused = '';
+  try {
+    if (parameters.length === 0) layers = await traceLayers(context);
+  } catch (error) {
+    // Weights that have grown beyond what the scheme stores.
+    if (!(error instanceof SpeedqError)) throw error;
+    refused = error.message;
+  }
+  reporter.event('trace', { parameters, gradients: wrongGradients, layers });
+  if (parameters.length > 0) return `Not finite is the parameter ${parameters[0]}.`;
+  if (refused !== '') return `It begins in the weights: ${refused}`;
+  const first = layers.find(({ largest }) => !Number.isFinite(largest));
+  const all = layers.map(({ layer, largest }) => `${layer} ${largest.toPrecision(2)}`).join(', ');
+  if (first) return `It begins in ${first.layer} (largest magnitudes: ${all}).`;
+  const gradient = wrongGradients.length > 0 ? ` The gradient of ${wrongGradients[0]} is not finite.` : '';
+  return `All layers are finite going forward (largest magnitudes: ${all}).${gradient}`;
+}
+
+async function traceLayers(context: StageContext): Promise<TracedLayer[]> {
+  const { config, student, threads } = context;
+  const parameters = new Map(student.parameters);
+  for (const name of student.bilevelNames('language')) {
+    if (student.packedTensor(name) !== undefined) continue;
+    const [rows, columns] = student.spec(name).shape;
+    const scheme = student.bilevelScheme(name)!;
+    const values = parameters.get(name)!;
+    const learned = learnedNames(name);
+    const scale = parameters.get(learned.scale);
+    if (scale === undefined) {
+      parameters.set(name, fakeQuantizeBilevel(values, rows, columns, scheme, { name }).values);
+    } else {
+      const chosen = encodeScales(scale, parameters.get(learned.zero)!, rows, columns, scheme, name);
+      parameters.set(name, dequantizeBilevel(quantizeBilevel(values, chosen), chosen));
+    }
+  }
+  const inputs = await openTowerInputs(context, 'language', 1);
+  const runner = await BlockRunner.create(config, 'language', threads);
+  try {
+    const layers: TracedLayer[] = [];
+    let x = inputs.student.read(0);
+    layers.push({ layer: 'embedding', largest: largestOf(x) });
+    for (const block of blocksOf(config, 'language')) {
+      x = await runner.forward(block, parameters, x);
+      layers.push({ layer: blockLabel(block), largest: largestOf(x) });
+    }
+    return layers;
+  } finally {
+    await runner.release();
+    inputs.student.close();
+    inputs.teacher.close();
+  }
+}
+
+/** NaN counts as larger than anything. */
+function largestOf(values: Float32Array): number {
+  let largest = 0;
+  for (const value of values) {
+    const magnitude = Math.abs(value);
+    if (!(magnitude <= largest)) largest = magnitude;
+    if (Number.isNaN(magnitude)) return NaN;
+  }
+  return largest;
+}
