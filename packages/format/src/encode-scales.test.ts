@@ -1,23 +1,25 @@
 import { expect, test } from 'vitest';
 import { chooseBilevel } from './bilevel.ts';
+import type { BilevelParameters } from './bilevel.ts';
 import { encodeScales } from './encode-scales.ts';
 import { packBilevel, unpackBilevel } from './pack.ts';
-import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16 } from './schemes.ts';
+import { BILEVEL_2BIT_G16, BILEVEL_2BIT_G16_MIN, BILEVEL_4BIT_G32_QQ16 } from './schemes.ts';
 import { gaussian } from './test-weights.ts';
 
 const [rows, columns] = [48, 96];
+const originOf = ({ offset, zero }: BilevelParameters) => offset ?? Float32Array.from(zero);
 
-test.each([BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16])(
+test.each([BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16, BILEVEL_2BIT_G16_MIN])(
   'parameters that were chosen from ranges stay what they are within fp16',
   (scheme) => {
     const weight = gaussian(rows * columns, 3);
     const chosen = chooseBilevel(weight, rows, columns, scheme);
-    const encoded = encodeScales(chosen.scale, Float32Array.from(chosen.zero), rows, columns, scheme);
-    expect(encoded.zero).toEqual(chosen.zero);
+    const encoded = encodeScales(chosen.scale, originOf(chosen), rows, columns, scheme);
+    if (scheme.zero === 'integer') expect(encoded.zero).toEqual(chosen.zero);
     encoded.scale.forEach((scale, i) => expect(scale / chosen.scale[i]).toBeCloseTo(1, 2));
     // And then for good: what is stored is a fixed point.
-    const again = encodeScales(encoded.scale, Float32Array.from(encoded.zero), rows, columns, scheme);
-    const third = encodeScales(again.scale, Float32Array.from(again.zero), rows, columns, scheme);
+    const again = encodeScales(encoded.scale, originOf(encoded), rows, columns, scheme);
+    const third = encodeScales(again.scale, originOf(again), rows, columns, scheme);
     third.scale.forEach((scale, i) => expect(scale / again.scale[i]).toBeCloseTo(1, 3));
     const unpacked = unpackBilevel(packBilevel({ ...encoded, codes: new Uint8Array(rows * columns) }));
     expect(unpacked.scale).toEqual(encoded.scale);

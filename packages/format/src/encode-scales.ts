@@ -8,78 +8,106 @@ const MIN_SCALE = Math.fround(1e-5);
 const MAX_SCALE_CODE = 15;
 
 /**
- * The stored parameters nearest to wanted scales and zero points, [rows, columns/groupSize] each: second-level
- * step and minimum span the scales of a block, scales become their 4-bit codes, zero points are rounded. What
- * was encoded once stays as it is. Learned scales come through here; those of ranges through chooseBilevel.
- * Throws `shape-mismatch`, `not-representable`; `unsupported` for schemes with minima.
+ * The stored parameters nearest to wanted scales and origins, [rows, columns/groupSize] each: zero points, or in a
+ * scheme with minima how far below zero codes begin. Scales (and minima) become 4-bit codes over the second
+ * level that spans those of a block. Learned scales come through here; those of ranges through chooseBilevel.
+ * Throws `shape-mismatch`, `not-representable`.
  */
 export function encodeScales(
   scale: Float32Array,
-  zero: Float32Array,
+  origin: Float32Array,
   rows: number,
   columns: number,
   scheme: BilevelScheme,
   name = 'weight',
 ): BilevelParameters {
-  const { fround } = Math;
   checkScheme(scheme, [rows, columns], name);
   const groups = columns / scheme.groupSize;
-  if (scale.length !== rows * groups || zero.length !== rows * groups) {
+  if (scale.length !== rows * groups || origin.length !== rows * groups) {
     throw new SpeedqError(
       'shape-mismatch',
-      `${name}: expected ${rows * groups} scales and zero points, got ${scale.length} and ${zero.length}.`,
+      `${name}: expected ${rows * groups} scales and origins, got ${scale.length} and ${origin.length}.`,
     );
   }
-  if (scheme.zero === 'minimum') {
-    throw new SpeedqError(
-      'unsupported',
-      `${name}: scales are learned with integer zero points only. Choose a scheme without minima, or another method.`,
-    );
-  }
-  const qmax = maxCode(scheme);
   const blocks = (rows / scheme.scaleGroupSize) * groups;
-  const out = {
+  const encoded: Encoded = {
     scale: new Float32Array(rows * groups),
     zero: new Uint8Array(rows * groups),
     scaleCode: new Uint8Array(rows * groups),
     step: new Float32Array(blocks),
     minimum: new Float32Array(blocks),
+    ...(scheme.zero === 'minimum' && { offset: new Float32Array(rows * groups) }),
   };
+  const encode = encoded.offset === undefined ? encodeWithZero : encodeWithMinimum;
   for (let block = 0; block < blocks; block++) {
     const group = block % groups;
     const first = ((block - group) / groups) * scheme.scaleGroupSize;
-    const last = first + scheme.scaleGroupSize;
-    let smallest = Infinity;
-    let largest = 0;
-    for (let row = first; row < last; row++) {
-      const s = Math.max(scale[row * groups + group], MIN_SCALE);
+    const indexes = Array.from({ length: scheme.scaleGroupSize }, (_, row) => (first + row) * groups + group);
+    for (const index of indexes) {
       // NaN fails too.
-      if (!(s <= HALF_MAX && Number.isFinite(zero[row * groups + group]))) {
-        throw new SpeedqError(
-          'not-representable',
-          `${name}: a scale of ${scale[row * groups + group]} or zero point of ${zero[row * groups + group]} ` +
-            `(row ${row}, column group ${group}) cannot be stored. Its training diverged; lower the learning rate.`,
-        );
-      }
-      if (s < smallest) smallest = s;
-      if (s > largest) largest = s;
+      if (scale[index] <= HALF_MAX && Math.abs(origin[index]) <= HALF_MAX) continue;
+      throw new SpeedqError(
+        'not-representable',
+        `${name}: a scale of ${scale[index]} or an origin of ${origin[index]} (row ${Math.floor(index / groups)}, ` +
+          `column group ${group}) cannot be stored. Its training diverged; lower the learning rate.`,
+      );
     }
-    const step = roundToHalf(fround(fround(largest - smallest) / MAX_SCALE_CODE));
-    const minimum = roundToHalf(smallest);
-    out.step[block] = step;
-    out.minimum[block] = minimum;
-    for (let row = first; row < last; row++) {
-      const index = row * groups + group;
-      const s = Math.max(scale[index], MIN_SCALE);
-      const code = step > 0 ? clamp(roundHalfToEven(fround(fround(s - minimum) / step)), MAX_SCALE_CODE) : 0;
-      out.scaleCode[index] = code;
-      out.scale[index] = fround(step * code + minimum);
-      out.zero[index] = clamp(roundHalfToEven(zero[index]), qmax);
-    }
+    encode(encoded, block, indexes, scale, origin, maxCode(scheme));
   }
-  return { scheme, rows, columns, ...out };
+  return { scheme, rows, columns, ...encoded };
 }
 
-function clamp(value: number, most: number): number {
-  return value < 0 ? 0 : value > most ? most : value;
+type Encoded = Omit<BilevelParameters, 'scheme' | 'rows' | 'columns' | 'stepZero'>;
+
+function encodeWithZero(
+  out: Encoded,
+  block: number,
+  indexes: readonly number[],
+  scale: Float32Array,
+  origin: Float32Array,
+  qmax: number,
+): void {
+  const { fround } = Math;
+  const wanted = indexes.map((index) => Math.max(scale[index], MIN_SCALE));
+  const smallest = Math.min(...wanted);
+  const step = roundToHalf(fround(fround(Math.max(...wanted) - smallest) / MAX_SCALE_CODE));
+  const minimum = roundToHalf(smallest);
+  out.step[block] = step;
+  out.minimum[block] = minimum;
+  indexes.forEach((index, i) => {
+    const code =
+      step > 0 ? clamp(roundHalfToEven(fround(fround(wanted[i] - minimum) / step)), 0, MAX_SCALE_CODE) : 0;
+    out.scaleCode[index] = code;
+    out.scale[index] = fround(step * code + minimum);
+    out.zero[index] = clamp(roundHalfToEven(origin[index]), 0, qmax);
+  });
+}
+
+/** Scales and minima are multiples of a step each; no scale is zero. */
+function encodeWithMinimum(
+  out: Encoded,
+  block: number,
+  indexes: readonly number[],
+  scale: Float32Array,
+  origin: Float32Array,
+): void {
+  const { fround } = Math;
+  const wanted = indexes.map((index) => Math.max(scale[index], MIN_SCALE));
+  const depths = indexes.map((index) => Math.max(origin[index], 0));
+  const step = roundToHalf(fround(Math.max(...wanted) / MAX_SCALE_CODE));
+  const minimum = roundToHalf(fround(Math.max(...depths) / MAX_SCALE_CODE));
+  out.step[block] = step;
+  out.minimum[block] = minimum;
+  indexes.forEach((index, i) => {
+    const code = clamp(roundHalfToEven(fround(wanted[i] / step)), 1, MAX_SCALE_CODE);
+    const depth = minimum > 0 ? clamp(roundHalfToEven(fround(depths[i] / minimum)), 0, MAX_SCALE_CODE) : 0;
+    out.scaleCode[index] = code;
+    out.scale[index] = fround(step * code);
+    out.zero[index] = depth;
+    out.offset![index] = fround(minimum * depth);
+  });
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return value < least ? least : value > most ? most : value;
 }

@@ -2,6 +2,7 @@ import ort from 'onnxruntime-node';
 import {
   BILEVEL_2BIT_G128,
   BILEVEL_2BIT_G16,
+  BILEVEL_2BIT_G16_MIN,
   BILEVEL_4BIT_G32_QQ16,
   dequantizeBilevel,
   encodeScales,
@@ -50,14 +51,17 @@ async function runLearned(
 }
 
 test.each(
-  [BILEVEL_2BIT_G16, BILEVEL_2BIT_G128, BILEVEL_4BIT_G32_QQ16].map((s) => [schemeName(s), s] as const),
+  [BILEVEL_2BIT_G16, BILEVEL_2BIT_G128, BILEVEL_4BIT_G32_QQ16, BILEVEL_2BIT_G16_MIN].map(
+    (s) => [schemeName(s), s] as const,
+  ),
 )('%s: values are those that are stored, gradients those of LSQ', async (_, scheme) => {
   const [rows, columns] = [scheme.scaleGroupSize * 2, scheme.groupSize * 3];
   const groups = columns / scheme.groupSize;
   const qmax = 2 ** scheme.bits - 1;
   const weight = randomNormals(rows * columns, 1).map((v) => v * 0.05);
   const scale = randomNormals(rows * groups, 2).map((v) => (0.06 * (1 + 0.2 * Math.tanh(v)) * 3) / qmax);
-  const zero = randomNormals(rows * groups, 3).map((v) => qmax / 2 + v);
+  const isMinimum = scheme.zero === 'minimum';
+  const zero = randomNormals(rows * groups, 3).map((v, i) => (qmax / 2 + v) * (isMinimum ? scale[i] : 1));
   const found = await runLearned(weight, scale, zero, [rows, columns], scheme);
   const parameters = encodeScales(scale, zero, rows, columns, scheme);
   const codes = quantizeBilevel(weight, parameters);
@@ -72,14 +76,18 @@ test.each(
   let clipped = 0;
   weight.forEach((w, i) => {
     const group = Math.floor(i / scheme.groupSize);
-    const [s, z, up] = [parameters.scale[group], parameters.zero[group], found.upstream[i]];
+    const [s, up] = [parameters.scale[group], found.upstream[i]];
+    // The same equations in terms of z = μ/s, with dŵ/dμ = (dŵ/dz)/s and s·(q − z) = s·q − μ.
+    const z = isMinimum ? parameters.offset![group] / s : parameters.zero[group];
+    const perOrigin = isMinimum ? -1 : -s;
+    const fixed = isMinimum ? 0 : z;
     const v = w / s + z;
     if (v < 0) {
-      ds[group] += up * -z;
-      dz[group] += up * -s;
+      ds[group] += up * -fixed;
+      dz[group] += up * perOrigin;
     } else if (v > qmax) {
-      ds[group] += up * (qmax - z);
-      dz[group] += up * -s;
+      ds[group] += up * (qmax - fixed);
+      dz[group] += up * perOrigin;
     } else {
       dw[i] = up;
       ds[group] += up * (Math.round(v) - v);

@@ -14,19 +14,19 @@ export function openScales(student: Student, weight: string): void {
   const [rows, columns] = student.spec(weight).shape;
   const packed = student.packedTensor(weight);
   const values = student.latents.get(weight) ?? student.parameters.get(weight)!;
-  const { scale, zero } =
+  const { scale, zero, offset } =
     packed !== undefined && isPackedBilevel(packed)
       ? unpackBilevel(packed)
       : chooseBilevel(values, rows, columns, student.bilevelScheme(weight)!, { name: weight });
   const names = learnedNames(weight);
   student.unsettle(weight, values);
   student.parameters.set(names.scale, scale);
-  student.parameters.set(names.zero, Float32Array.from(zero));
+  student.parameters.set(names.zero, offset ?? Float32Array.from(zero));
 }
 
 /**
- * What the learning rate of each is multiplied with: that of scales is `share` of the weights', and that of zero
- * points in codes is as far as a scale goes in weights.
+ * What the learning rate of each is multiplied with: that of scales and minima is `share` of the weights', and that
+ * of zero points, which count in codes, is as far as that goes in weights.
  */
 export function scaleRates(
   student: Student,
@@ -38,7 +38,8 @@ export function scaleRates(
     const names = learnedNames(weight);
     const scale = student.parameters.get(names.scale)!;
     const unit = scale.reduce((sum, value) => sum + value, 0) / scale.length;
-    rates.set(names.scale, share).set(names.zero, share / unit);
+    const isMinimum = student.bilevelScheme(weight)!.zero === 'minimum';
+    rates.set(names.scale, share).set(names.zero, isMinimum ? share : share / unit);
   }
   return rates;
 }

@@ -17,6 +17,8 @@ export interface JobRecord {
   readonly fingerprint: string | null;
   /** Fields of the command's result line. */
   readonly result: Readonly<Record<string, unknown>>;
+  /** Wall-clock time; absent for an output that was there already. */
+  readonly seconds?: number;
 }
 
 export interface RunJobOptions {
@@ -39,8 +41,10 @@ export async function runJob(job: Job, { out, log }: RunJobOptions): Promise<voi
   const fingerprint = await fingerprintOf(job);
   if (present && before?.fingerprint === fingerprint) return log(`${id}: unchanged`);
   log(`${id}: ${command}`);
+  const begin = performance.now();
   const result = await runCommand(argv, (line) => log(`${id}: ${line}`));
-  await writeRecord(out, id, { command, fingerprint, result });
+  const seconds = (performance.now() - begin) / 1000;
+  await writeRecord(out, id, { command, fingerprint, result, seconds });
 }
 
 export async function readRecord(out: string, id: string): Promise<JobRecord | undefined> {

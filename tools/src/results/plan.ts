@@ -7,7 +7,7 @@ const SHIPPED: Readonly<Record<string, string>> = {
   '4bit-speedq': 'web/public/models/pico-4bit',
 };
 /** What the quantizer trains on; the pipeline draws the same. */
-const CALIBRATION = 'runs/data/calibration';
+export const CALIBRATION = 'runs/data/calibration';
 const CALIBRATION_SEED = 20;
 const CALIBRATION_COUNT = 12_000;
 /** Drawn from the contents that training never shows. */
@@ -86,7 +86,12 @@ export function predictionsFile({ out }: ResultsOptions, id: string): string {
   return join(out, `${id}.jsonl`);
 }
 
-function evaluation(options: ResultsOptions, id: string, model: string, extra: readonly string[]): Job {
+export function evaluation(
+  options: ResultsOptions,
+  id: string,
+  model: string,
+  extra: readonly string[],
+): Job {
   const tsv = testTable(options);
   const out = predictionsFile(options, id);
   return {

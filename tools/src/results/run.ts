@@ -10,6 +10,7 @@ import { parseArguments } from '../cli/parse.ts';
 import type { OptionSpecs, OptionValues } from '../cli/command.ts';
 import { exitCodeOf, toSpeedqError } from '../cli/exit-codes.ts';
 import { runJob } from './job.ts';
+import { sideBySide } from './side-by-side.ts';
 import { readMeasurements } from './measurements.ts';
 import { PICO, calibrationData, floatJobs, testData, variantJobs, variants } from './plan.ts';
 import type { Job } from './plan.ts';
@@ -48,27 +49,6 @@ async function run(argv: readonly string[]): Promise<void> {
   }
   await writeFile(options.docs, renderResults(await readMeasurements(options), RUNNER));
   log(options.docs);
-}
-
-/** Each chain in order, `workers` chains at a time. A failure lets the others finish, then is thrown. */
-async function sideBySide(
-  chains: readonly (readonly Job[])[],
-  workers: number,
-  work: (job: Job) => Promise<void>,
-): Promise<void> {
-  const waiting = [...chains];
-  const failures: unknown[] = [];
-  const takeChains = async (): Promise<void> => {
-    for (let chain = waiting.shift(); chain !== undefined; chain = waiting.shift()) {
-      try {
-        for (const job of chain) await work(job);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: workers }, takeChains));
-  if (failures.length > 0) throw failures[0];
 }
 
 run(process.argv.slice(2)).catch((thrown: unknown) => {

@@ -36,9 +36,11 @@ async function parametrize(task: BlockTask): Promise<Parametrization> {
     const chosen = chooseBilevel(original, rows, columns, scheme, { name, range });
     const latent = range ? clampToRange(original, range, scheme.groupSize) : original.slice();
     const scale = chosen.scale;
-    const zero = Float32Array.from(chosen.zero);
+    // Zero points count in codes, minima in weights.
+    const zero = chosen.offset ?? Float32Array.from(chosen.zero);
     // Rates are in units of the quantizer's own step, so that one suits every weight.
     const unit = scale.reduce((sum, value) => sum + value, 0) / scale.length;
+    const zeroRate = blockwise.zeroLearningRate * (chosen.offset ? unit : 1);
     const inputs = inputsOf(templateName(name, block));
     const perGroup = [rows, columns / scheme.groupSize];
     trained.set(inputs.weight, {
@@ -47,7 +49,7 @@ async function parametrize(task: BlockTask): Promise<Parametrization> {
       rate: blockwise.learningRate * unit,
     });
     trained.set(inputs.scale, { data: scale, dims: perGroup, rate: blockwise.scaleLearningRate * unit });
-    trained.set(inputs.zero, { data: zero, dims: perGroup, rate: blockwise.zeroLearningRate });
+    trained.set(inputs.zero, { data: zero, dims: perGroup, rate: zeroRate });
     settles.push(() => {
       const settled = encodeScales(scale, zero, rows, columns, scheme, name);
       return { name, latent, tensor: { ...settled, codes: quantizeBilevel(latent, settled) } };
