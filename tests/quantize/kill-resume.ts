@@ -54,7 +54,7 @@ async function killMethod(method: string): Promise<void> {
         break;
       }
       done++;
-      const piece = `${events.filter(isCheckpoint).at(-1)!.piece as string}`;
+      const piece = events.filter(isCheckpoint).at(-1)!.piece as string;
       struck.set(piece, (struck.get(piece) ?? 0) + 1);
     }
     if (!(await exists(join(folder, method, out)))) {

@@ -47,7 +47,7 @@ test('a run killed at two random points and resumed gives the bytes of an undist
   const seed = Number(process.env.SPEEDQ_TEST_SEED ?? Date.now() % 1_000_000);
   const random = createRandom(seed);
   const early = {
-    piece: random.pick(['data', 'stage-1-block-0', 'stage-1-block-1', 'stage-2']),
+    piece: random.pick(['data', 'adaround-vision-block-0', 'adaround-vision-block-1', 'stage-2']),
     delay: random.int(60),
   };
   const late = { piece: random.pick(['stage-3-clipped', 'stage-3']), delay: random.int(20) };
@@ -85,7 +85,7 @@ test('a run killed at two random points and resumed gives the bytes of an undist
 
 test('SIGTERM saves a checkpoint and exits with 130; another recipe does not resume it', async () => {
   const out = at('stopped', 'out');
-  const stopped = await runSpeedq(command(out), signalAfter('stage-1-block-0', 0, 'SIGTERM'));
+  const stopped = await runSpeedq(command(out), signalAfter('adaround-vision-block-0', 0, 'SIGTERM'));
   expect(stopped.code, stopped.stderr).toBe(130);
   expect(stopped.events.at(-1)).toMatchObject({ event: 'error', code: 'aborted' });
   expect(await readdir(at('stopped', '.out.work'))).toContain('under-way.safetensors');

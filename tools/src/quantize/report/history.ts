@@ -66,7 +66,7 @@ export function lossCurves(history: readonly HistoryRecord[]): Map<string, { ste
   const curves = new Map<string, Map<number, number>>();
   for (const { kind, name, fields } of history) {
     if (kind !== 'event' || name !== 'loss' || fields === undefined) continue;
-    const stage = `${fields.stage as string}`;
+    const stage = fields.stage as string;
     const curve = curves.get(stage) ?? new Map<number, number>();
     curve.set(fields.step as number, fields.total as number);
     curves.set(stage, curve);

@@ -24,8 +24,10 @@ export async function writeReport(
   await writeFile(join(out, MODEL_CARD_FILE), renderModelCard(whole, hubName(folder)));
 }
 
+const RECORDED_NAME = '_name_or_path';
+
 /** transformers writes where a model came from into its configuration. */
 function hubName({ configJson, name }: FloatModelFolder): string {
-  const recorded = configJson._name_or_path;
+  const recorded = configJson[RECORDED_NAME];
   return typeof recorded === 'string' && /^[\w.-]+\/[\w.-]+$/.test(recorded) ? recorded : name;
 }
