@@ -24,6 +24,11 @@ export async function trainProjector(context: StageContext): Promise<Readonly<Re
     return {};
   }
   const { steps, learningRate, warmupRatio, weightDecay, objective } = recipe.stage2;
+  if (objective === 'features' && student.bilevelNames('vision').length === 0) {
+    // There is no difference to learn, and Adam would take its steps from rounding noise.
+    reporter.note('Stage 2 is left out: the vision encoder stays float.');
+    return {};
+  }
   const trained = [...student.parameters.keys()].filter((name) => student.spec(name).part === 'projector');
   const loop = {
     ...{ piece: PIECE, label: 'stage 2, projector', steps, trained },
