@@ -6,19 +6,9 @@ import { languageInputs, paddedLength, sampleRows } from './data/batches.ts';
 import type { Sample } from './data/samples.ts';
 import { openVisionFeatures } from './features.ts';
 import type { VisionFeatures } from './features.ts';
+import type { Divergence } from './job.ts';
 import { LimitedMap } from './limited-map.ts';
 import { stopIfAsked } from './reporter.ts';
-
-/** How far the quantized model is from the original on conversations that nothing was fitted to. */
-export interface Divergence {
-  readonly conversations: number;
-  /** Answer tokens. */
-  readonly tokens: number;
-  /** KL(original‖quantized), nats a token. */
-  readonly kl: number;
-  /** Share of tokens that both hold most probable. */
-  readonly sameToken: number;
-}
 
 /** Conversations that are kept out, at most; and at most a tenth of all. */
 export const HELD_OUT = 32;

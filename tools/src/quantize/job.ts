@@ -1,5 +1,4 @@
 import type { Recipe } from '../recipes/schema.ts';
-import type { Divergence } from './held-out.ts';
 import type { TrainedMethod } from './methods/names.ts';
 
 /** The trained stages: vision encoder, projector, language model. */
@@ -32,6 +31,17 @@ export interface BlockErrors {
   readonly block: string;
   readonly nearest: number;
   readonly trained: number;
+}
+
+/** How far the quantized model is from the original on conversations that nothing was fitted to. */
+export interface Divergence {
+  readonly conversations: number;
+  /** Answer tokens. */
+  readonly tokens: number;
+  /** KL(original‖quantized), nats a token. */
+  readonly kl: number;
+  /** Share of tokens that both hold most probable. */
+  readonly sameToken: number;
 }
 
 /** Figures of a run, for the result line and checkpoint/quantization.json. No durations: runs must compare equal. */
