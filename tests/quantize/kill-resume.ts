@@ -39,7 +39,7 @@ async function killMethod(method: string): Promise<void> {
   const whole = await runSpeedq(command(method, 'whole'));
   if (whole.code !== 0) throw new Error(`${method} fails undisturbed: ${whole.stderr}`);
   const checkpoints = whole.events.filter(isCheckpoint);
-  const expected = await hashes(join(folder, method, 'whole'));
+  const expected = await hashes(join(folder, method, 'whole', 'model'));
   const struck = new Map<string, number>();
   let done = 0;
   for (let run = 0; done < kills; run++) {
@@ -57,11 +57,11 @@ async function killMethod(method: string): Promise<void> {
       const piece = events.filter(isCheckpoint).at(-1)!.piece as string;
       struck.set(piece, (struck.get(piece) ?? 0) + 1);
     }
-    if (!(await exists(join(folder, method, out)))) {
+    if (!(await exists(join(folder, method, out, 'model')))) {
       const last = await runSpeedq(command(method, out));
       if (last.code !== 0) throw new Error(`${method}, run ${run} does not resume: ${last.stderr}`);
     }
-    compare(method, run, expected, await hashes(join(folder, method, out)));
+    compare(method, run, expected, await hashes(join(folder, method, out, 'model')));
     await rm(join(folder, method, out), { recursive: true });
     console.log(`${method}: ${done} kills, run ${run} has the bytes of the undisturbed one`);
   }
@@ -75,7 +75,17 @@ function command(method: string, out: string): string[] {
   const at = (name: string) => join(folder, name);
   return [
     ...['quantize', at('model'), '--method', method, '--recipe', at('tiny.json'), '--data', at('data')],
-    ...['--out', join(folder, method, out), '--seed', '3', '--threads', '1', '--checkpoint-steps', '1'],
+    // The manifest has the folder's name: it must be the same for all.
+    ...[
+      '--out',
+      join(folder, method, out, 'model'),
+      '--seed',
+      '3',
+      '--threads',
+      '1',
+      '--checkpoint-steps',
+      '1',
+    ],
   ];
 }
 

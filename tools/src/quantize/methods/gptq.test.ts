@@ -151,7 +151,6 @@ test.each<[string, BilevelScheme]>([
   ['2 bits', BILEVEL_2BIT_G16],
   ['2 bits with minima', BILEVEL_2BIT_G16_MIN],
   ['4 bits', BILEVEL_4BIT_G32_QQ16],
-  ['2 bits with minima', BILEVEL_2BIT_G16_MIN],
 ])('error feedback, then scales from corrected weights, lower the output error at %s', (_, scheme) => {
   const [rows, columns] = [32, 96];
   const weight = normals(7, rows * columns);
