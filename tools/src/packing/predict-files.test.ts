@@ -18,6 +18,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCommandLine } from '../cli.ts';
+import { MODEL_CARD_FILE } from '../quantize/report/model-card.ts';
+import { REPORT_FILE } from '../quantize/report/report.ts';
 import { releasedConfig } from '../random-model/released-shapes.ts';
 import { RECIPES } from '../recipes/recipes.ts';
 import { resolveSchemes } from '../recipes/resolve-schemes.ts';
@@ -51,6 +53,9 @@ async function result(...argv: string[]): Promise<Storage> {
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Storage;
 }
 
+/** The list of the others, and what people read. */
+const BESIDE_THE_MODEL = ['manifest.json', MODEL_CARD_FILE, REPORT_FILE];
+
 /** Recipes that store alike differ in training alone. */
 const STORED = [...new Map(Object.values(RECIPES).map((one) => [JSON.stringify(one.schemes), one])).values()];
 
@@ -62,7 +67,7 @@ test.each(STORED.map(({ name }) => name))(
     await result('quantize', pico, '--recipe', recipe, '--method', 'rtn', '--out', out);
     const written = await Promise.all(
       (await readdir(out))
-        .filter((name) => name !== 'manifest.json')
+        .filter((name) => !BESIDE_THE_MODEL.includes(name))
         .map(async (name) => ({ name, bytes: (await stat(join(out, name))).size })),
     );
     const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name, 'en');
