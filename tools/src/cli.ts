@@ -1,7 +1,7 @@
 import { SpeedqError } from '@speedq/format';
-import { createInterface } from 'node:readline/promises';
 import { commandRegistry } from './commands/index.ts';
 import type { Command } from './cli/command.ts';
+import { ask } from './cli/ask.ts';
 import { agreeToReplace } from './cli/confirm.ts';
 import { EXIT_OK, exitCodeOf, toSpeedqError } from './cli/exit-codes.ts';
 import { commandHelp, generalHelp } from './cli/help.ts';
@@ -83,6 +83,7 @@ async function run(
   try {
     return await command.run(context);
   } catch (error) {
+    progress.leave();
     if (output.json) throw error;
     await agreeToReplace(error, command, terminal);
     return await command.run({ ...context, options: { ...options, force: true } as never });
@@ -95,16 +96,6 @@ function parse(name: string, command: Command, argv: readonly string[]) {
   } catch (cause) {
     const { code, message } = toSpeedqError(cause);
     throw new SpeedqError(code, `${message} See speedq ${name} --help.`, { cause });
-  }
-}
-
-/** One question on stderr, so that stdout stays data. */
-async function ask(question: string): Promise<string> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return await terminal.question(question);
-  } finally {
-    terminal.close();
   }
 }
 
@@ -132,7 +123,12 @@ export async function main(): Promise<void> {
       // A dumb terminal, such as an editor's, cannot redraw a line.
       interactive: process.stderr.isTTY && process.env.TERM !== 'dumb',
       colour: process.stdout.isTTY && !noColour,
-      ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
+      get columns() {
+        return process.stderr.columns;
+      },
+      ...(process.stdin.isTTY && process.stderr.isTTY
+        ? { ask: (question) => ask(question, { signal: interrupt.signal, onInterrupt: stop }) }
+        : {}),
     },
     interrupt.signal,
   );

@@ -7,6 +7,8 @@ export interface Terminal {
   /** stderr is a terminal: progress may redraw its line. */
   readonly interactive: boolean;
   readonly colour: boolean;
+  /** Width of the terminal, where it is known. */
+  readonly columns?: number;
   /** Puts a question to a person; absent where nobody is there to answer. */
   ask?(question: string): Promise<string>;
 }

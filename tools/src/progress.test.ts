@@ -2,12 +2,13 @@ import { expect, test } from 'vitest';
 import { createOutput } from './output.ts';
 import { createProgress } from './progress.ts';
 
-function setup({ interactive = false, json = false, quiet = false } = {}) {
+function setup({ interactive = false, json = false, quiet = false, columns = 80 } = {}) {
   const written = { stdout: '', stderr: '' };
   const terminal = {
     stdout: (text: string) => (written.stdout += text),
     stderr: (text: string) => (written.stderr += text),
     interactive,
+    columns,
     colour: false,
   };
   let time = 0;
@@ -55,6 +56,14 @@ test('a terminal line is redrawn in place', () => {
   task.update(2);
   task.finish();
   expect(written.stderr).toBe('\r\u001b[Kpacking: 50% (1/2), ETA 0.0 s\r\u001b[Kpacking: done (0.1 s)\n');
+});
+
+test('a line is cut to the terminal, and what follows it gets its own', () => {
+  const { written, progress } = setup({ interactive: true, columns: 20 });
+  progress.start('packing', 3).update(1, 'a long detail');
+  progress.leave();
+  progress.leave();
+  expect(written.stderr).toBe('\r\u001b[Kpacking: 33% (1/3),\n');
 });
 
 test('quiet writes nothing on stderr; --json sends events, one a second', () => {

@@ -7,13 +7,15 @@ export interface ProgressTask {
   total: number | undefined;
   /** `detail` is short, such as the loss. Cheap: may be called for every item. */
   update(done: number, detail?: string): void;
-  /** Prints the last line. Without it (an error was thrown) the line stays as it was. */
+  /** Prints the last line. Without it (an error was thrown) the line stays as it was, see `leave`. */
   finish(detail?: string): void;
 }
 
 export interface Progress {
   /** Begins a step of `total` items. */
   start(label: string, total?: number): ProgressTask;
+  /** What is written next begins on a line of its own, also where one was being redrawn. */
+  leave(): void;
 }
 
 /** A terminal line is redrawn ten times a second, a log gets a line every few seconds. */
@@ -34,7 +36,19 @@ export function createProgress(
   output: Output,
   { quiet, now = () => performance.now() / 1000 }: { readonly quiet: boolean; readonly now?: () => number },
 ): Progress {
+  // Whether the cursor stands behind a line that is being redrawn.
+  let open = false;
+  const redraw = (text: string): void => {
+    // A line that wraps could not be redrawn in place.
+    terminal.stderr(`\r\u001b[K${text.slice(0, (terminal.columns ?? Infinity) - 1)}`);
+    open = true;
+  };
+  const leave = (): void => {
+    if (open) terminal.stderr('\n');
+    open = false;
+  };
   return {
+    leave,
     start(label, initialTotal) {
       const begin = now();
       // The first line of a log comes after a while: steps that are over by then print only their end.
@@ -68,15 +82,18 @@ export function createProgress(
           const interval = terminal.interactive ? REDRAW_SECONDS : logInterval(time - begin);
           if (quiet || time - drawn < interval) return;
           drawn = time;
-          terminal.stderr(
-            terminal.interactive ? `\r\u001b[K${line(done, detail)}` : `${line(done, detail)}\n`,
-          );
+          const text = line(done, detail);
+          if (terminal.interactive) redraw(text);
+          else
+            terminal.stderr(`${text}
+`);
         },
         finish(detail) {
           event(task.total ?? latest, detail);
           if (quiet) return;
           const text = `${label}: ${detail ?? 'done'} (${formatDuration(now() - begin)})`;
           terminal.stderr(terminal.interactive ? `\r\u001b[K${text}\n` : `${text}\n`);
+          open = false;
         },
       };
       return task;

@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { runCommandLine } from '../cli.ts';
 import { commandRegistry } from '../commands/index.ts';
 import type { Terminal } from '../output.ts';
@@ -116,7 +118,10 @@ describe('completion', () => {
       }
     }
     // A syntax check by the shell itself, on machines that have it.
-    const check = spawnSync(shell, ['-n'], { input: stdout, encoding: 'utf8' });
+    const folder = await mkdtemp(join(tmpdir(), 'speedq-completion-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, 'script'), stdout);
+    const check = spawnSync(shell, ['-n', join(folder, 'script')], { encoding: 'utf8' });
     if (check.error === undefined) expect(check.stderr).toBe('');
   });
 

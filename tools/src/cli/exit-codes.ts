@@ -34,6 +34,7 @@ export function exitCodeOf(code: ErrorCode): number {
     case 'invalid-data':
     case 'context-exceeded':
     case 'unsupported':
+    case 'no-webgpu':
       return EXIT_INVALID;
     case 'out-of-memory':
     case 'out-of-space':

@@ -24,8 +24,8 @@ export function generalHelp(commands: readonly CommandSummary[]): string {
     '  speedq quantize MODEL --method rtn --out PACKED',
     '',
     'speedq COMMAND --help says more, speedq --version which one this is. Data goes to stdout, progress to stderr.',
-    'Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid model or data, 4 not enough space or memory,',
-    '5 verification failed, 130 interrupted.',
+    'Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid model or data or not possible here,',
+    '4 not enough space or memory, 5 verification failed, 130 interrupted.',
   ].join('\n');
 }
 
