@@ -66,8 +66,9 @@ export const generate = defineCommand({
       const { promptTokens, newTokens, prefillSeconds, decodeSeconds } = stats!;
       // The first token belongs to the prefill.
       const tokensPerSecond = newTokens > 1 ? (newTokens - 1) / decodeSeconds : 0;
+      const speed = newTokens > 1 ? `, ${tokensPerSecond.toFixed(1)} tokens/s` : '';
       output.note(
-        `${newTokens} tokens, ${tokensPerSecond.toFixed(1)} tokens/s, first after ${formatDuration(prefillSeconds)}`,
+        `${newTokens} token${newTokens === 1 ? '' : 's'}${speed}, first after ${formatDuration(prefillSeconds)}`,
       );
       return {
         text,
