@@ -28,19 +28,29 @@ const DOORS = readdirSync('packages').flatMap((name) => {
   );
 });
 
+/** It measures what the runtime is made of, beside another runtime. */
+const BENCHMARK_PAGE = '^web/src/bench/';
+
 const ANY_ROOM = '^(packages/[^/]+|web|tools|examples)/';
 
 const directions = Object.entries(MAY_IMPORT).map(([room, allowed]) => ({
   name: `direction-${room.replace('packages/', '')}`,
   severity: 'error',
   comment: `${room} may import ${allowed.length > 0 ? allowed.join(', ') : 'no other room'}.`,
-  from: { path: `^${room}/` },
+  from: { path: `^${room}/`, pathNot: BENCHMARK_PAGE },
   to: { path: ANY_ROOM, pathNot: `^(${[room, ...allowed].join('|')})/` },
 }));
 
 export default {
   forbidden: [
     ...directions,
+    {
+      name: 'direction-benchmark-page',
+      severity: 'error',
+      comment: 'The benchmark page may import runtime, kernels, model and onnx.',
+      from: { path: BENCHMARK_PAGE },
+      to: { path: ANY_ROOM, pathNot: '^(web/src/bench|packages/(runtime|kernels|model|onnx))/' },
+    },
     {
       name: 'direction-tools',
       severity: 'error',

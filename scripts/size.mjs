@@ -14,6 +14,9 @@ const BUDGETS = [
   { name: 'models worker', pattern: /^assets\/model-worker-.*\.js$/, kilobytes: 14 },
   { name: 'engine without WebGPU, on demand', pattern: /^assets\/wasm-engine-.*\.js$/, kilobytes: 14 },
   { name: 'service worker', pattern: /^service-worker\.js$/, kilobytes: 2 },
+  // Fetched by who opens bench.html only.
+  { name: 'benchmark page', pattern: /^assets\/bench-(?!worker).*\.(js|css)$/, kilobytes: 4 },
+  { name: 'benchmark worker', pattern: /^assets\/bench-worker-.*\.js$/, kilobytes: 64 },
 ];
 
 const dist = fileURLToPath(new URL('../web/dist/', import.meta.url));

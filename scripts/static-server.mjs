@@ -49,6 +49,13 @@ const WORKER_POLICY = CONTENT_SECURITY_POLICY.replace(
 );
 const ENGINE_WORKER = /\/assets\/worker-[^/]*\.js$/;
 
+/** bench.html and its worker may also load another runtime from this origin, which is WebAssembly. */
+const BENCHMARK_POLICY = CONTENT_SECURITY_POLICY.replace(
+  "script-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+).replace("; require-trusted-types-for 'script'; trusted-types speedq", '');
+const BENCHMARK = /^\/(bench\.html|assets\/bench-[^/]*)$/;
+
 const HEADERS = {
   'Content-Security-Policy': CONTENT_SECURITY_POLICY,
   'X-Content-Type-Options': 'nosniff',
@@ -112,6 +119,7 @@ async function handle({ root, mounts }, request, response) {
   const etag = `"${info.size.toString(16)}-${Math.trunc(info.mtimeMs).toString(16)}"`;
   const headers = { ...HEADERS, ETag: etag, 'Cache-Control': 'no-cache' };
   if (ENGINE_WORKER.test(path)) headers['Content-Security-Policy'] = WORKER_POLICY;
+  if (BENCHMARK.test(path)) headers['Content-Security-Policy'] = BENCHMARK_POLICY;
   if (request.headers['if-none-match'] === etag) {
     response.writeHead(304, headers).end();
     return;

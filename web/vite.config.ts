@@ -21,7 +21,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: { index: 'web/index.html', 'service-worker': 'web/src/service-worker.ts' },
+      input: {
+        index: 'web/index.html',
+        bench: 'web/bench.html',
+        'service-worker': 'web/src/service-worker.ts',
+      },
       output: {
         // A service worker's address must not change from build to build.
         entryFileNames: ({ name }) => (name === 'service-worker' ? '[name].js' : 'assets/[name]-[hash].js'),
@@ -43,7 +47,8 @@ function precacheList(): Plugin {
       handler(_options, bundle) {
         const files = new Map<string, string>();
         for (const [name, output] of Object.entries(bundle)) {
-          if (name === 'service-worker.js') continue;
+          // The benchmark is no part of the app, and is not kept for use without a network.
+          if (name === 'service-worker.js' || /^(assets\/)?bench\b/.test(name)) continue;
           files.set(name, hash(output.type === 'chunk' ? output.code : output.source));
         }
         for (const name of shellFiles('')) files.set(name, hash(readFileSync(join(publicFolder, name))));

@@ -33,3 +33,5 @@ export type {
 } from './qat/options.ts';
 export { VisionForward, type VisionForwardOptions } from './vision-forward.ts';
 export { hasWebgpuProvider } from './webgpu-provider.ts';
+export { blockConstants, matMulNBits, type AccuracyLevel, type BlockWeights } from './matmul-nbits.ts';
+export { timeMatMulNBits, type MatMulNBitsCase } from './time-matmul-nbits.ts';

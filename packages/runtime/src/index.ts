@@ -53,6 +53,9 @@ export type { Sampling } from './sample.ts';
 export { promptAfter, promptBefore, reusablePrefix } from './prompt.ts';
 export type { ChatMessage, ChatPart, EncodedPrompt, Picture, PlacedPicture } from './prompt.ts';
 
+// For pages that measure the device themselves.
+export { describeAdapter, requestAdapter, requestDevice } from './adapter.ts';
+
 // A model's files: from a server, a folder or an archive, kept on this device or in memory.
 export { openModelFiles } from './loading/model-files.ts';
 export { hubFolderUrl } from './loading/url-source.ts';

@@ -24,8 +24,9 @@ export async function openModelFolder(folder: string): Promise<ModelFiles> {
       const bytes = await readFile(join(folder, name)).catch((cause: unknown) => {
         throw new SpeedqError('not-a-model', `${folder} lacks ${name}, which its manifest lists.`, { cause });
       });
-      // A copy of its own: small files come as views into Node's shared pool.
-      const data = new Uint8Array(bytes);
+      // Small files come as views into Node's shared pool and are copied; a shard is there once.
+      const isWhole = bytes.byteLength === bytes.buffer.byteLength;
+      const data = isWhole ? new Uint8Array(bytes.buffer) : new Uint8Array(bytes);
       await verifyFile(manifest, name, data);
       return data;
     },

@@ -1,30 +1,56 @@
 import { availableParallelism } from 'node:os';
-import { benchTrain } from '../bench/train.ts';
+import { runTrainBench } from '../bench/run-train.ts';
 import { benchWasm } from '../bench/wasm.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../output.ts';
 import type { Progress } from '../progress.ts';
 
+const SUBJECTS = ['kernels', 'decode', 'prefill'] as const;
+
 export const bench = defineCommand({
   args: {
     what: {
-      choices: ['train', 'wasm'],
+      choices: [...SUBJECTS, 'train', 'wasm'],
       description:
-        'train: a quantization-aware step beside the raw matrix products; wasm: the engine without WebGPU beside onnxruntime-web',
+        'kernels, decode or prefill: the runtime on WebGPU; train: a quantization-aware step beside the raw matrix products; wasm: the engine without WebGPU beside onnxruntime-web',
     },
   },
   options: {
+    size: {
+      type: 'string',
+      choices: ['pico', '1b', '2b'],
+      default: '1b',
+      description: "shapes of the runtime's benchmarks; the weights are random",
+    },
+    bits: { type: 'string', choices: ['2', '4'], default: '2', description: 'of the linears' },
+    layers: {
+      type: 'integer',
+      min: 1,
+      description: 'build so many of each kind (default: all; 1 on a software adapter)',
+    },
+    context: { type: 'integer', min: 16, description: 'tokens in the cache while decoding' },
+    alone: { type: 'boolean', description: 'leave onnxruntime out' },
     partition: {
       type: 'string',
       choices: ['whole', 'block'],
       default: 'whole',
-      description: 'one graph, or one per decoder layer',
+      description: 'train: one graph, or one per decoder layer',
     },
-    batch: { type: 'integer', min: 1, default: 16, description: 'pictures in a step, a sequence each' },
-    length: { type: 'integer', min: 64, default: 152, description: 'tokens of a sequence' },
-    answers: { type: 'integer', min: 1, default: 30, description: 'supervised tokens of a sequence' },
-    repetitions: { type: 'integer', min: 1, default: 7, description: 'measurements; the median counts' },
-    threads: { type: 'integer', min: 1, description: 'threads of train (default: all cores)' },
+    batch: {
+      type: 'integer',
+      min: 1,
+      default: 16,
+      description: 'train: pictures in a step, a sequence each',
+    },
+    length: { type: 'integer', min: 64, default: 152, description: 'train: tokens of a sequence' },
+    answers: { type: 'integer', min: 1, default: 30, description: 'train: supervised tokens of a sequence' },
+    repetitions: {
+      type: 'integer',
+      min: 1,
+      default: 7,
+      description: 'train, wasm: measurements; the median counts',
+    },
+    threads: { type: 'integer', min: 1, description: 'train: threads (default: all cores)' },
     model: {
       type: 'string',
       hint: 'PACKED',
@@ -32,6 +58,7 @@ export const bench = defineCommand({
     },
   },
   examples: [
+    { does: 'What a token costs on WebGPU, beside onnxruntime', line: 'bench decode --size pico' },
     { does: 'Training speed on all cores', line: 'bench train' },
     {
       does: 'One graph per decoder layer, on two threads',
@@ -40,34 +67,26 @@ export const bench = defineCommand({
     { does: 'Decoding without WebGPU beside onnxruntime-web', line: 'bench wasm' },
   ],
   details:
-    'Prints the GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and ' +
+    'The runtime: per kernel and end to end the time, bytes moved and operations beside what the device was\n' +
+    'measured to copy and to multiply, and the same products by MatMulNBits of onnxruntime on WebGPU.\n' +
+    'train: GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and\n' +
     'backward) and of onnxruntime alone on the same products, measured in turn.',
-  async run({ args, options, output, progress }) {
+  async run({ args, options, output, progress, signal }) {
+    if (args.what === 'train') {
+      const threads = options.threads ?? availableParallelism();
+      return { what: args.what, ...(await runTrainBench({ ...options, threads }, { output, progress })) };
+    }
     if (args.what === 'wasm') return runWasm(options, output, progress);
-    const { partition, batch, length, answers, repetitions } = options;
-    const threads = options.threads ?? availableParallelism();
-    const task = progress.start('measuring');
-    task.total = repetitions;
-    const result = await benchTrain({
-      ...{ partition, batch, length, answers, repetitions, threads },
-      onRepetition: (done) => task.update(done),
-    });
-    task.finish('measured');
-    const row = (what: string, milliseconds: number, gflops?: number) => [
-      what,
-      `${milliseconds.toFixed(1)} ms`,
-      gflops === undefined ? '' : `${gflops.toFixed(1)} GFLOP/s`,
-    ];
-    output.table(
-      [
-        row('step', result.stepMilliseconds, result.stepGflops),
-        row('  of it AdamW', result.optimizerMilliseconds),
-        row('Gemm alone', result.gemmMilliseconds, result.gemmGflops),
-      ],
-      [1, 2],
+    const subject = SUBJECTS.find((one) => one === args.what)!;
+    // Dawn is loaded only where it is wanted.
+    const { benchWebGPU } = await import('../bench/webgpu.ts');
+    const { size, layers, context, alone } = options;
+    const bits = options.bits === '2' ? 2 : 4;
+    const report = await benchWebGPU(
+      { subject, size, bits, layers, context, compare: !alone },
+      { output, progress, signal },
     );
-    output.print(`ratio ${result.ratio.toFixed(2)} (${threads} threads, partition ${partition})`);
-    return { what: args.what, threads, partition, batch, length, answers, ...result };
+    return { what: args.what, ...report };
   },
 });
 

@@ -7,19 +7,27 @@ import { formatBytes, formatCount, formatDuration } from '../output.ts';
 import { planPacking } from '../packing/pack-model.ts';
 import { predictFiles } from '../packing/predict-files.ts';
 import { summarizeStorage } from '../packing/summary.ts';
-import { estimateStages, packingPeakBytes } from '../recipes/estimate.ts';
+import { estimatePacking, estimatePaperSchedule, estimateStages } from '../recipes/estimate.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
+import { measureMachine } from '../recipes/machine.ts';
 import { printStorage } from './inspect.ts';
-
-/** What onnxruntime was seen to reach in training, per core; other machines differ by a few times. */
-const FLOPS_PER_CORE = 50e9;
 
 export const plan = defineCommand({
   args: { model: { description: 'folder of a float model' } },
   options: {
     recipe: { type: 'string', hint: 'NAME|FILE', default: '2bit', description: 'name or JSON file' },
     tensors: { type: 'boolean', description: 'list every tensor' },
+    threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
+    gpuTflops: {
+      type: 'number',
+      min: 0.1,
+      default: 20,
+      description: 'what a graphics card sustains in training, for the schedule of the paper',
+    },
   },
+  details:
+    'Bytes are exact, memory is counted, and times come from what this machine is measured to do meanwhile, which\n' +
+    'takes some seconds; a machine that is busy otherwise is slower in both.',
   examples: [
     { does: 'What 2 bits would yield', line: 'plan tools/models/pico' },
     { does: 'Tensor by tensor, by another recipe', line: 'plan tools/models/pico --recipe 4bit --tensors' },
@@ -71,34 +79,37 @@ export const plan = defineCommand({
         `${formatCount(fileBytes)} bytes (${formatBytes(fileBytes)}) of files beside the manifest`,
       );
       output.print();
-      const cores = availableParallelism();
-      const stages = estimateStages(recipe, folder.config, parameters).map((stage) => ({
-        ...stage,
-        seconds: stage.flops / (FLOPS_PER_CORE * cores),
-      }));
-      const packing = packingPeakBytes(shardPlan);
+      const threads = options.threads ?? availableParallelism();
+      const rates = await measureMachine(threads);
+      const work = [
+        estimatePacking(shardPlan, rates),
+        ...estimateStages(recipe, folder.config, parameters, rates),
+      ];
+      const paper = estimatePaperSchedule(folder.config, parameters, rates, options.gpuTflops * 1e12);
       output.table(
         [
-          ['roughly', 'peak memory', `time on ${cores} cores`],
-          ...stages.map(({ name, peakBytes, seconds }) => [
+          ['', 'peak memory', `time on ${threads} cores`],
+          ...work.map(({ name, peakBytes, seconds }) => [
             name,
             formatBytes(peakBytes),
             formatDuration(seconds),
           ]),
-          ['packing', formatBytes(packing), ''],
         ],
         [1, 2],
       );
+      output.print();
+      output.print(
+        `measured here: ${(rates.gemm / 1e9).toFixed(0)} GFLOP/s of matrix products, ` +
+          `${(rates.bilevel / 1e6).toFixed(0)} M weights/s rounded`,
+      );
+      output.print(
+        `the paper's ${formatCount(paper.steps)} steps of stage 3 (${paper.batchSize} sequences of ${paper.tokens} ` +
+          `tokens with a tile): ${(paper.seconds / 86_400).toFixed(0)} days here, ` +
+          `${(paper.gpuSeconds / 3600).toFixed(0)} hours at ${options.gpuTflops} TFLOP/s`,
+      );
       return {
-        recipe: recipe.name,
-        bytes,
-        fileBytes,
-        files,
-        sourceBytes,
-        shards: shardPlan.shards.length,
-        storage,
-        stages,
-        packing,
+        ...{ recipe: recipe.name, bytes, fileBytes, files, sourceBytes, shards: shardPlan.shards.length },
+        ...{ storage, rates, work, paper },
       };
     });
   },

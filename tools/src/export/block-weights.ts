@@ -6,20 +6,7 @@ import {
   unpackSymmetric,
 } from '@speedq/format';
 import type { PackedTensor } from '@speedq/format';
-
-/** A matrix as `com.microsoft.MatMulNBits` takes it: w = scale · (code − zero). */
-export interface BlockWeights {
-  readonly rows: number;
-  readonly columns: number;
-  readonly bits: 2 | 4;
-  readonly blockSize: number;
-  /** [rows, columns / blockSize, blockSize · bits / 8], the first code in the lowest bits. */
-  readonly codes: Uint8Array;
-  /** [rows · columns / blockSize] */
-  readonly scales: Float32Array;
-  /** [rows, ⌈columns / blockSize · bits / 8⌉] */
-  readonly zeros: Uint8Array;
-}
+import type { BlockWeights } from '@speedq/onnx';
 
 /**
  * A packed matrix without its second level: scales become float32. `widen` puts 2-bit codes into 4-bit fields.

@@ -1,15 +1,13 @@
 import { elementCount } from '@speedq/model';
 import type { Epilogue, Linear } from '@speedq/model';
-import { OnnxOps, primitives as op } from '@speedq/onnx';
-import type { Graph, OnnxOpsOptions, Tensor } from '@speedq/onnx';
-import type { BlockWeights } from './block-weights.ts';
+import { OnnxOps, blockConstants, matMulNBits, primitives as op } from '@speedq/onnx';
+import type { AccuracyLevel, BlockWeights, Graph, OnnxOpsOptions, Tensor } from '@speedq/onnx';
 
 /** The weights of one graph, as constants. */
 export interface GraphWeights {
   readonly float: ReadonlyMap<string, { readonly shape: readonly number[]; readonly values: Float32Array }>;
   readonly blocks: ReadonlyMap<string, BlockWeights>;
-  /** MatMulNBits' accuracy_level: 4 lets it round activations to 8 bits. */
-  readonly accuracyLevel: 0 | 4;
+  readonly accuracyLevel: AccuracyLevel;
 }
 
 /** `Ops` whose quantized linears are MatMulNBits nodes; everything else as in `OnnxOps`. */
@@ -36,7 +34,8 @@ export class ExportOps extends OnnxOps {
     const blocks = this.weights.blocks.get(linear.weight);
     if (blocks === undefined) return super.linear(x, linear, epilogue);
     const g = this.graph;
-    let y = this.product(x, linear.weight, blocks);
+    const constants = blockConstants(g, linear.weight, blocks);
+    let y = matMulNBits(g, x, constants, blocks, this.weights.accuracyLevel);
     if (linear.bias !== undefined) y = op.add(g, y, this.floatTensor(linear.bias));
     if (linear.activation === 'gelu') y = g.node('Gelu', [y], y.shape);
     if (epilogue.scale !== undefined) y = op.mul(g, y, this.floatTensor(epilogue.scale));
@@ -55,28 +54,6 @@ export class ExportOps extends OnnxOps {
     // Codes are kept one to a byte and 128 too high: ONNX has no Gather of half bytes.
     const centred = op.sub(g, op.cast(g, op.gatherRows(g, codes, ids), 'float32'), g.scalar(CENTRE));
     return op.reshape(g, op.mul(g, centred, op.gatherRows(g, scales, ids)), [...ids.shape, columns]);
-  }
-
-  private product(x: Tensor, name: string, blocks: BlockWeights): Tensor {
-    const g = this.graph;
-    const { rows, columns, bits, blockSize, codes, scales, zeros } = blocks;
-    const groups = columns / blockSize;
-    const inputs = [
-      x,
-      g.constant(codes, [rows, groups, (blockSize * bits) / 8], `${name}.codes`),
-      g.constant(scales, [rows * groups], `${name}.scales`),
-      g.constant(zeros, [zeros.length], `${name}.zeros`),
-    ];
-    return g.node('MatMulNBits', inputs, [...x.shape.slice(0, -1), rows], {
-      domain: 'com.microsoft',
-      attributes: {
-        K: columns,
-        N: rows,
-        bits,
-        block_size: blockSize,
-        accuracy_level: this.weights.accuracyLevel,
-      },
-    });
   }
 }
 

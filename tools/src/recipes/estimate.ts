@@ -2,21 +2,23 @@ import { packedBytes } from '@speedq/format';
 import type { ShardPlan } from '@speedq/format';
 import { elementCount } from '@speedq/model';
 import type { InternVLConfig, ModelPart, ParameterSpec } from '@speedq/model';
+import type { MachineRates } from './machine.ts';
 import type { Recipe } from './schema.ts';
 
-/**
- * Rough figures for planning, from counting: they are meant to tell an hour from a week and 2 GB from 20, not
- * to be compared with a clock.
- */
+/** What a piece of work takes: memory by counting, time by what this machine was measured to do. */
 export interface StageEstimate {
   readonly name: string;
   readonly peakBytes: number;
+  /** Of matrix products. */
   readonly flops: number;
+  readonly seconds: number;
 }
 
 /** A question with its answer, beside one tile's visual tokens. */
 const TEXT_TOKENS = 64;
 const F32 = 4;
+/** Of the time of a step that its matrix products would take by themselves: `speedq bench train`. */
+const TRAINING_SHARE = 0.55;
 /** Adam keeps two moments beside the weight. */
 const TRAINED_BYTES = 3 * F32;
 /** Intermediate results of one block, in multiples of its input. */
@@ -26,6 +28,7 @@ export function estimateStages(
   recipe: Recipe,
   config: InternVLConfig,
   parameters: readonly ParameterSpec[],
+  rates: MachineRates,
 ): StageEstimate[] {
   const count = (part: ModelPart) =>
     parameters.reduce((sum, spec) => (spec.part === part ? sum + elementCount(spec.shape) : sum), 0);
@@ -48,13 +51,12 @@ export function estimateStages(
     (2 * vision * patches +
       6 * projector * config.tokensPerTile +
       (seesLanguage ? 4 * language * tokens : 0));
-  // Teacher 2, student 2, recomputation 2, backward 4.
   const stage3Flops =
-    stage3.steps *
-    stage3.batchSize *
-    (2 * vision * patches + 10 * (language + head) * tokens + 10 * projector * config.tokensPerTile);
+    stage3.steps * stage3.batchSize * languageStageWork(config, parameters, tokens).perSequence;
   const activations =
     2 * config.language.numLayers * stage3.batchSize * tokens * config.language.hiddenSize * F32;
+  const seconds = (flops: number, updates: number): number =>
+    flops / (TRAINING_SHARE * rates.gemm) + updates / rates.adamw;
   return [
     {
       name: 'stage 1',
@@ -64,11 +66,13 @@ export function estimateStages(
         (vision / config.vision.numLayers) * TRAINED_BYTES +
         block(stage1.batchSize * patches, config.vision.hiddenSize),
       flops: stage1Flops,
+      seconds: seconds(stage1Flops, stage1.iterations * vision),
     },
     {
       name: 'stage 2',
       peakBytes: (2 * vision + (seesLanguage ? language + head : 0)) * F32 + projector * TRAINED_BYTES,
       flops: stage2Flops,
+      seconds: seconds(stage2Flops, stage2.steps * projector),
     },
     {
       name: 'stage 3',
@@ -78,18 +82,79 @@ export function estimateStages(
         activations +
         block(stage3.batchSize * tokens, config.language.hiddenSize),
       flops: stage3Flops,
+      seconds: seconds(stage3Flops, stage3.steps * (language + projector)),
     },
   ];
 }
 
-/** Peak of packing alone: the largest tensor, once as floats in pieces and once packed, and two shards. */
-export function packingPeakBytes(plan: ShardPlan): number {
+/** Node with this program in it, and what its collector lets lie. */
+const BASE_BYTES = 150 << 20;
+
+/**
+ * Rounding to nearest alone: the largest tensor packed, twice while its chunks are joined, the chunk at work and
+ * two shards.
+ */
+export function estimatePacking(plan: ShardPlan, rates: MachineRates): StageEstimate {
   const chunk = 16 << 20;
   const shards = 2 * (32 << 20);
   let largest = 0;
+  let seconds = 0;
   for (const [name, { scheme, shape }] of plan.tensors) {
-    const floats = scheme.kind === 'float' ? elementCount(shape) * F32 : 4 * chunk;
-    largest = Math.max(largest, packedBytes(scheme, shape, name) + floats);
+    const packed = packedBytes(scheme, shape, name);
+    const own = scheme.kind === 'float' ? packed + elementCount(shape) * F32 : 2 * packed + 4 * chunk;
+    largest = Math.max(largest, own);
+    if (scheme.kind !== 'float') seconds += elementCount(shape) / rates[scheme.kind];
   }
-  return largest + shards;
+  return { name: 'rtn', peakBytes: BASE_BYTES + largest + shards, flops: 0, seconds };
+}
+
+/** The schedule that the authors of SPEED-Q report for the language model: batches of 64 sequences. */
+const PAPER_STEPS = 10_650;
+const PAPER_BATCH = 64;
+const PAPER_TOKENS = 512;
+
+export interface ScheduleEstimate {
+  readonly steps: number;
+  readonly batchSize: number;
+  /** Of a sequence, which sees one tile. */
+  readonly tokens: number;
+  readonly flops: number;
+  readonly seconds: number;
+  /** On a card that sustains `gpuFlops` in training. */
+  readonly gpuSeconds: number;
+}
+
+export function estimatePaperSchedule(
+  config: InternVLConfig,
+  parameters: readonly ParameterSpec[],
+  rates: MachineRates,
+  gpuFlops: number,
+): ScheduleEstimate {
+  const { perSequence, trained } = languageStageWork(config, parameters, PAPER_TOKENS);
+  const flops = PAPER_STEPS * PAPER_BATCH * perSequence;
+  return {
+    ...{ steps: PAPER_STEPS, batchSize: PAPER_BATCH, tokens: PAPER_TOKENS, flops },
+    seconds: flops / (TRAINING_SHARE * rates.gemm) + (PAPER_STEPS * trained) / rates.adamw,
+    gpuSeconds: flops / gpuFlops,
+  };
+}
+
+/** Operations of one sequence in stage 3, picture included, and the parameters that an update changes. */
+function languageStageWork(
+  config: InternVLConfig,
+  parameters: readonly ParameterSpec[],
+  tokens: number,
+): { readonly perSequence: number; readonly trained: number } {
+  const count = (part: ModelPart) =>
+    parameters.reduce((sum, spec) => (spec.part === part ? sum + elementCount(spec.shape) : sum), 0);
+  const [vision, projector, language, head] = (['vision', 'projector', 'language', 'head'] as const).map(
+    count,
+  );
+  const patches = 1 + (config.vision.imageSize / config.vision.patchSize) ** 2;
+  const answers = Math.max(0, tokens - config.tokensPerTile);
+  // The encoder runs once for the teacher and once for the student. Then teacher 2, student 2, recomputation 2,
+  // backward 4; the head, which is frozen, on the answers alone.
+  const perSequence =
+    4 * vision * patches + 10 * (language * tokens + projector * config.tokensPerTile) + 8 * head * answers;
+  return { perSequence, trained: language + projector };
 }

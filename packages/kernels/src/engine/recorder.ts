@@ -1,3 +1,4 @@
+import type { Scheme } from '@speedq/format';
 import type { Grid } from './grid.ts';
 import type { Need, Program } from './program.ts';
 import type { CaseOptions, VariantChoice, Variants } from './variants.ts';
@@ -45,6 +46,32 @@ export interface Dispatch {
   readonly program: Program;
   readonly resources: readonly Resource[];
   readonly grid: (count: number) => Grid;
+  readonly work?: Work;
+}
+
+/** A run of a plan: its tokens or tiles, and the tokens in the KV cache before it. */
+export interface Run {
+  readonly count: number;
+  readonly past: number;
+}
+
+/** What a dispatch is for, and what it must move and compute, for benchmarks. */
+export interface Work {
+  readonly what: string;
+  /** Bytes read and written, each once; multiplications and additions. */
+  of(run: Run): { readonly bytes: number; readonly operations: number };
+  /** x [rows, inputs] times a stored matrix [out, inputs]. */
+  readonly linear?: {
+    readonly scheme: Scheme;
+    readonly rows: Rows;
+    readonly inputs: number;
+    readonly out: number;
+  };
+}
+
+/** Of all rows of an activation. */
+export function valueBytes({ rows, width }: Value, count: number): number {
+  return rowCount(rows, count) * width * 4;
 }
 
 /** One of the ways to compute a case. */
@@ -63,11 +90,15 @@ export interface VariantCase {
   readonly output: Value;
 }
 
-/** @throws where the resources are not what the program binds; undefined ones are left out. */
+/**
+ * `work`: where it is not to read or write every resource once.
+ * @throws where the resources are not what the program binds; undefined ones are left out.
+ */
 export function dispatchOf(
   program: Program,
   resources: readonly (Resource | undefined)[],
   grid: (count: number) => Grid,
+  work?: Work,
 ): Dispatch {
   const present = resources.filter((resource) => resource !== undefined);
   if (present.length !== program.bindings.length) {
@@ -76,7 +107,7 @@ export function dispatchOf(
   if (present.some((resource) => isValue(resource) && resource.slice !== undefined)) {
     throw new Error(`${program.label}: a slice cannot be bound, only what it is a slice of`);
   }
-  return { program, resources: present, grid };
+  return { program, resources: present, grid, work };
 }
 
 export function isValue(resource: Resource): resource is Value {
@@ -142,12 +173,14 @@ export class Recorder {
     return value.buffer ?? this.#kept.get(value);
   }
 
+  /** `work`: where it is not to read or write every resource once. */
   dispatch(
     program: Program,
     resources: readonly (Resource | undefined)[],
     grid: (count: number) => Grid,
+    work?: Work,
   ): void {
-    this.dispatches.push(dispatchOf(program, resources, grid));
+    this.dispatches.push(dispatchOf(program, resources, grid, work));
   }
 
   /** The dispatches of the variant that is chosen for the case, which is remembered with all that suit it. */

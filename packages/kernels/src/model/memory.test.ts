@@ -3,38 +3,10 @@ import type { Scheme } from '@speedq/format';
 import { HEAD, parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { describe, expect, it } from 'vitest';
+import { INTERNVL3_1B } from '../bench/shapes.ts';
 import type { StoredTensor } from '../weights/source.ts';
 import { storedBytes } from '../weights/store.ts';
 import { memoryBudget } from './memory.ts';
-
-/** InternVL3-1B as released. */
-const ONE_B: InternVLConfig = {
-  layout: 'huggingface',
-  vision: {
-    hiddenSize: 1024,
-    numLayers: 24,
-    numHeads: 16,
-    intermediateSize: 4096,
-    imageSize: 448,
-    patchSize: 14,
-    layerNormEps: 1e-6,
-  },
-  language: {
-    hiddenSize: 896,
-    numLayers: 24,
-    numHeads: 14,
-    numKeyValueHeads: 2,
-    headDim: 64,
-    intermediateSize: 4864,
-    vocabSize: 151_674,
-    rmsNormEps: 1e-6,
-    ropeTheta: 1e6,
-    maxPositionEmbeddings: 32_768,
-  },
-  tokensPerTile: 256,
-  imageTokenId: 151_667,
-  mayTieHead: false,
-};
 
 type Tensor = Omit<StoredTensor, 'byteOffset' | 'byteLength'>;
 
@@ -66,11 +38,11 @@ describe('memoryBudget', () => {
   ])(
     'InternVL3-1B at %s takes its packed bytes, its cache and at most a tenth more',
     (_, scheme, maxContext) => {
-      const tensors = packedTensors(ONE_B, scheme);
+      const tensors = packedTensors(INTERNVL3_1B, scheme);
       const packed = tensors.reduce((sum, tensor) => sum + storedBytes(tensor), 0);
       // keys and values, 24 layers, two heads of 64, float32
       const cache = maxContext * 24 * 2 * 2 * 64 * 4;
-      const { loaded, full } = memoryBudget(ONE_B, tensors, { maxContext, maxTiles: 13 });
+      const { loaded, full } = memoryBudget(INTERNVL3_1B, tensors, { maxContext, maxTiles: 13 });
       expect(full.kvCache).toBe(cache);
       expect(full.total).toBeLessThan((packed + cache) * 1.1);
       expect(loaded.kvCache).toBe((cache / maxContext) * 512);
@@ -82,9 +54,9 @@ describe('memoryBudget', () => {
   );
 
   it('is refused where a binding would be larger than the device allows', () => {
-    const tensors = packedTensors(ONE_B, FLOAT32).map((tensor) => ({ ...tensor }));
+    const tensors = packedTensors(INTERNVL3_1B, FLOAT32).map((tensor) => ({ ...tensor }));
     const small = { maxStorageBufferBindingSize: 2 ** 20, maxBufferSize: 2 ** 28 };
-    expect(() => memoryBudget(ONE_B, tensors, { maxContext: 4096 }, small)).toThrow(
+    expect(() => memoryBudget(INTERNVL3_1B, tensors, { maxContext: 4096 }, small)).toThrow(
       expect.objectContaining({ code: 'out-of-memory' }),
     );
   });

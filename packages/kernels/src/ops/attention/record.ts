@@ -1,6 +1,7 @@
 import { SpeedqError } from '@speedq/format';
-import type { Recorder, Resource, Value } from '../../engine/recorder.ts';
-import { ONE_ROW, dispatchOf, rowCount } from '../../engine/recorder.ts';
+import type { Recorder, Resource, Value, Work } from '../../engine/recorder.ts';
+import { ONE_ROW, dispatchOf, rowCount, valueBytes } from '../../engine/recorder.ts';
+import { cacheRowWords } from '../kv-cache/format.ts';
 import type { LayerCache } from '../rope-cache/record.ts';
 import { recordRope } from '../rope-cache/record.ts';
 import { decodeProgram, headsTogether, mergeProgram } from './decode-program.ts';
@@ -35,10 +36,14 @@ export function recordAttention(
   const all = { heads, keyValueHeads: heads, headDim };
   checkHeads(all);
   const y = recorder.value('attention', qkv.rows, heads * headDim);
-  recordMany(recorder, { ...all, span: { kind: 'tiles', tokens } }, [qkv, qkv, qkv, y], (count) => ({
-    queries: tokens,
-    tiles: rowCount(qkv.rows, count) / tokens,
-  }));
+  const size = (count: number) => ({ queries: tokens, tiles: rowCount(qkv.rows, count) / tokens });
+  recordMany(recorder, { ...all, span: { kind: 'tiles', tokens } }, [qkv, qkv, qkv, y], size, {
+    what: `attention of ${tokens} patches`,
+    of: ({ count }) => ({
+      bytes: valueBytes(qkv, count) + valueBytes(y, count),
+      operations: 4 * rowCount(qkv.rows, count) * tokens * heads * headDim,
+    }),
+  });
   return y;
 }
 
@@ -56,10 +61,19 @@ export function recordCausalAttention(
   checkHeads(shape);
   const { format, keys, values } = cache;
   const y = recorder.value('attention', qkv.rows, heads * headDim);
+  const cacheRowBytes = 2 * cacheRowWords(format, shape) * 4;
   if (recorder.maxCount > 1) {
     const q = recordRope(recorder, qkv, cache, shape);
     const options = { ...shape, span: { kind: 'causal', format } } as const;
-    recordMany(recorder, options, [q, keys, values, y], (count) => ({ queries: count, tiles: 1 }));
+    const size = (count: number) => ({ queries: count, tiles: 1 });
+    recordMany(recorder, options, [q, keys, values, y], size, {
+      what: 'attention',
+      of: ({ count, past }) => ({
+        bytes: 2 * valueBytes(q, count) + (past + count) * cacheRowBytes,
+        // Half of the run's own keys are in the future of a query.
+        operations: 4 * count * (past + (count + 1) / 2) * heads * headDim,
+      }),
+    });
     return y;
   }
   const key = `decode-attention ${heads}/${keyValueHeads}x${headDim} ${format}`;
@@ -72,6 +86,16 @@ export function recordCausalAttention(
         decodeProgram(options),
         [recorder.params, qkv, cache.ropeTable, keys, values, sums, stats],
         () => [splits, heads / headsTogether(options), 1],
+        {
+          what: 'attention',
+          of: ({ past }) => ({
+            bytes: [qkv, sums, stats].reduce(
+              (bytes, value) => bytes + valueBytes(value, 1),
+              (past + 1) * cacheRowBytes,
+            ),
+            operations: 4 * (past + 1) * heads * headDim,
+          }),
+        },
       ),
       dispatchOf(mergeProgram(options), [recorder.params, sums, stats, y], () => [heads, 1, 1]),
     ];
@@ -85,6 +109,7 @@ function recordMany(
   options: AttentionOptions,
   resources: readonly [Value, Resource, Resource, Value],
   size: (count: number) => { readonly queries: number; readonly tiles: number },
+  work: Work,
 ): void {
   const { heads, keyValueHeads, headDim, span } = options;
   const format = span.kind === 'causal' ? ` ${span.format}` : '';
@@ -95,10 +120,15 @@ function recordMany(
         ? [tiledAttentionProgram(options, variant.threads), tileShape(headDim).queries]
         : [attentionProgram(options), QUERIES];
     return [
-      dispatchOf(program, [recorder.params, ...resources], (count) => {
-        const { queries, tiles } = size(count);
-        return [Math.ceil(queries / group), heads, tiles];
-      }),
+      dispatchOf(
+        program,
+        [recorder.params, ...resources],
+        (count) => {
+          const { queries, tiles } = size(count);
+          return [Math.ceil(queries / group), heads, tiles];
+        },
+        work,
+      ),
     ];
   });
 }

@@ -1,7 +1,7 @@
 import { SpeedqError, schemeName } from '@speedq/format';
 import { spread } from '../../engine/grid.ts';
-import type { Recorder, Value } from '../../engine/recorder.ts';
-import { ONE_ROW, dispatchOf, rowCount } from '../../engine/recorder.ts';
+import type { Recorder, Value, Work } from '../../engine/recorder.ts';
+import { ONE_ROW, dispatchOf, rowCount, valueBytes } from '../../engine/recorder.ts';
 import type { CaseOptions } from '../../engine/variants.ts';
 import { chosenVariant } from '../../engine/variants.ts';
 import type { Candidates } from '../argmax/record.ts';
@@ -168,6 +168,7 @@ function recordParts(
     const options = optionsOf(x, parts, part, inputs);
     const { codes, meta } = part.part;
     const resources = [recorder.params, x, norm?.weight, codes, meta, bias, scale, gate, y];
+    const work = workOf(part, x, gated ? 2 : 1, { gate, residual });
     if (single) {
       const matvec: MatvecOptions = {
         ...options,
@@ -179,6 +180,7 @@ function recordParts(
           matvecProgram(matvec, variant),
           [...resources, candidates?.values, candidates?.indices],
           () => spread(groupsOf(part, variant)),
+          work,
         ),
       ]);
       group += groupsOf(part, chosenVariant(recorder.variants, MATVEC_VARIANTS, matvecCase(part, matvec)));
@@ -186,13 +188,51 @@ function recordParts(
       const key = linearKey('matmul', part.matrix);
       const suits = (variant: MatmulVariant) => matmulSuits(variant, options);
       recorder.dispatchVariant(MATMUL_VARIANTS, { op: 'matmul', key, suits, output: y }, (variant) => [
-        dispatchOf(matmulProgram(options, variant), resources, (count) => [
-          Math.ceil(part.rows / variant.tileFeatures),
-          Math.ceil(rowCount(x.rows, count) / variant.tileRows),
-          1,
-        ]),
+        dispatchOf(
+          matmulProgram(options, variant),
+          resources,
+          (count) => [
+            Math.ceil(part.rows / variant.tileFeatures),
+            Math.ceil(rowCount(x.rows, count) / variant.tileRows),
+            1,
+          ],
+          work,
+        ),
       ]);
     }
   }
   return y;
+}
+
+/** `halves`: 2 where the rows of a gate are read along. */
+function workOf(
+  { matrix, rows, part }: Part,
+  x: Value,
+  halves: number,
+  { gate, residual }: Pick<LinearInputs, 'gate' | 'residual'>,
+): Work {
+  const { scheme, columns, name } = matrix;
+  const read = rows * halves;
+  const weightBytes = ((part.codes.size + (part.meta?.size ?? 0)) / part.rows) * read;
+  // Written, and read before where something is added to it or multiplied with it.
+  const passes = 1 + (gate === undefined ? 0 : 1) + (residual === undefined ? 0 : 1);
+  return {
+    what: `${shortName(name)} [${read}, ${columns}]`,
+    linear: { scheme, rows: x.rows, inputs: columns, out: read },
+    of({ count }) {
+      const xRows = rowCount(x.rows, count);
+      return {
+        bytes: weightBytes + valueBytes(x, count) + passes * xRows * rows * 4,
+        operations: 2 * xRows * columns * read,
+      };
+    },
+  };
+}
+
+/** Names of joined matrices without what they have in common: the model, the layer and the kind. */
+function shortName(name: string): string {
+  return name
+    .split(' + ')
+    .map((one) => one.replace(/\.weight$/, '').replace(/^.*\./, ''))
+    .join(' + ');
 }

@@ -6,10 +6,11 @@ import { LAST_ROW_THREADS, lastRowProgram } from './program.ts';
 export function recordLastRow(recorder: Recorder, x: Value): Value {
   if (rowCount(x.rows, recorder.maxCount) === 1) return x;
   const y = recorder.value('last row', ONE_ROW, x.width);
-  recorder.dispatch(lastRowProgram(x.width), [recorder.params, x, y], () => [
-    Math.ceil(x.width / LAST_ROW_THREADS),
-    1,
-    1,
-  ]);
+  recorder.dispatch(
+    lastRowProgram(x.width),
+    [recorder.params, x, y],
+    () => [Math.ceil(x.width / LAST_ROW_THREADS), 1, 1],
+    { what: 'last row', of: () => ({ bytes: 2 * x.width * 4, operations: 0 }) },
+  );
   return y;
 }
