@@ -2,7 +2,7 @@ import { newestLeaf, siblingsOf } from '../chat/tree.ts';
 import type { Messages } from '../chat/tree.ts';
 import { searchChats, textsByChat } from '../chat/search.ts';
 import type { Chat, Message, Picture } from '../chat/types.ts';
-import type { ChatStorage, WholeChat } from '../storage/chat-storage.ts';
+import type { ChatChange, ChatStorage, WholeChat } from '../storage/chat-storage.ts';
 import { Store } from './store.ts';
 
 export interface OpenChat {
@@ -21,11 +21,18 @@ export interface ChatsState {
   readonly found: readonly Chat[];
 }
 
-/** The list of chats and the one that is shown. Every change is kept at once. */
+/** What found no room is tried again so often, and with every later change. */
+const RETRY_MILLISECONDS = 5000;
+
+/** The list of chats and the one that is shown. Every change is kept at once, or as soon as there is room for it. */
 export class ChatsStore extends Store<ChatsState> {
   private readonly storage: ChatStorage;
   /** Other tabs keep their lists right. */
   private readonly channel = new BroadcastChannel('speedq-chats');
+  /** Changes that are not kept yet, oldest first. */
+  private readonly unsaved: ChatChange[] = [];
+  private saving: Promise<unknown> = Promise.resolve();
+  private retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(storage: ChatStorage) {
     super({ chats: [], open: emptyChat(), query: '', found: [] });
@@ -60,6 +67,8 @@ export class ChatsStore extends Store<ChatsState> {
   /** Resolves to what was deleted, for those who want it back (`restore`). */
   async remove(id: string): Promise<WholeChat | undefined> {
     const whole = await this.storage.readChat(id);
+    this.forget(({ chat, messages }) => chat?.id === id || messages?.some(({ chatId }) => chatId === id));
+    await this.saving;
     await this.storage.deleteChat(id);
     if (this.state.open.chat.id === id) this.startNew();
     await this.changed();
@@ -67,6 +76,8 @@ export class ChatsStore extends Store<ChatsState> {
   }
 
   async removeAll(): Promise<void> {
+    this.forget(() => true);
+    await this.saving;
     await this.storage.deleteEverything();
     this.startNew();
     await this.changed();
@@ -97,12 +108,11 @@ export class ChatsStore extends Store<ChatsState> {
     if (other) await this.keep({ chat: { ...chat, leafId: newestLeaf(messages, other.id) } });
   }
 
-  /** Keeps a change of a chat, shown or not. */
-  async keep(change: {
-    readonly chat?: Chat;
-    readonly messages?: readonly Message[];
-    readonly pictures?: readonly Picture[];
-  }): Promise<void> {
+  /**
+   * Keeps a change of a chat, shown or not. Rejects as the storage does where there is no room; the change is kept
+   * later, when there is.
+   */
+  async keep(change: ChatChange): Promise<void> {
     const { chat, messages = [], pictures = [] } = change;
     const { open } = this.state;
     // Shown before it is kept: a full disk must not keep an answer from being read.
@@ -116,8 +126,38 @@ export class ChatsStore extends Store<ChatsState> {
         pictures: withAll(open.pictures, pictures),
       },
     });
-    await this.storage.save(change);
+    this.unsaved.push(change);
+    await this.saveAll();
     if (chat) await this.changed();
+  }
+
+  /** One after the other: a later change of a chat is never overwritten by an earlier one. */
+  private saveAll(): Promise<void> {
+    const saved = this.saving.then(async () => {
+      clearTimeout(this.retry);
+      for (let next = this.unsaved.at(0); next !== undefined; next = this.unsaved.at(0)) {
+        await this.storage.save(next);
+        this.forget((change) => change === next);
+      }
+    });
+    this.saving = saved.catch(() => {
+      this.retry = setTimeout(() => void this.saveAgain(), RETRY_MILLISECONDS);
+    });
+    return saved;
+  }
+
+  /** What is kept by now, or deleted, is not kept later. */
+  private forget(isSettled: (change: ChatChange) => boolean | undefined): void {
+    this.unsaved.splice(0, Infinity, ...this.unsaved.filter((change) => !isSettled(change)));
+  }
+
+  private async saveAgain(): Promise<void> {
+    try {
+      await this.saveAll();
+      await this.changed();
+    } catch {
+      // Still no room: `saveAll` tries again.
+    }
   }
 
   private async changed(): Promise<void> {

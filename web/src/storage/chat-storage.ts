@@ -8,6 +8,13 @@ export interface WholeChat {
   readonly pictures: readonly Picture[];
 }
 
+/** A change of what is kept. */
+export interface ChatChange {
+  readonly chat?: Chat;
+  readonly messages?: readonly Message[];
+  readonly pictures?: readonly Picture[];
+}
+
 /** Where chats are kept. Every method may reject with a DOMException (`QuotaExceededError`, for one). */
 export interface ChatStorage {
   /** Most recently used first. */
@@ -15,11 +22,7 @@ export interface ChatStorage {
   readChat(id: string): Promise<WholeChat | undefined>;
   allMessages(): Promise<Message[]>;
   /** Adds or replaces the chat and the messages given; pictures are kept once. */
-  save(change: {
-    readonly chat?: Chat;
-    readonly messages?: readonly Message[];
-    readonly pictures?: readonly Picture[];
-  }): Promise<void>;
+  save(change: ChatChange): Promise<void>;
   /** Removes a chat, its messages, and the pictures that no other chat shows. */
   deleteChat(id: string): Promise<void>;
   deleteEverything(): Promise<void>;
