@@ -60,10 +60,6 @@ export const bench = defineCommand({
   examples: [
     { does: 'What a token costs on WebGPU, beside onnxruntime', line: 'bench decode --size pico' },
     { does: 'Training speed on all cores', line: 'bench train' },
-    {
-      does: 'One graph per decoder layer, on two threads',
-      line: 'bench train --partition block --threads 2',
-    },
     { does: 'Decoding without WebGPU beside onnxruntime-web', line: 'bench wasm' },
   ],
   details:
