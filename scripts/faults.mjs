@@ -1,6 +1,6 @@
 /**
- * `npm run test:faults`: what `npm test` breaks once, 20 times over (`FAULT_ROUNDS`), in one browser, and 100 models
- * created and destroyed on a real device. Takes an hour without a graphics card.
+ * `npm run test:faults`: everything that can break under the app breaks, 20 times over (`FAULT_ROUNDS`), in one browser;
+ * and 100 models are created and destroyed on a real device. Takes an hour without a graphics card.
  */
 import { spawnSync } from 'node:child_process';
 

@@ -8,15 +8,15 @@ import { ChatPage } from './support/chat-page.ts';
 import { Faults, rememberDevices } from './support/faults.ts';
 import { dist, serveWithModels } from './support/server.ts';
 
-/** `npm run test:faults` asks for 20. */
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 1);
+/** `npm run test:faults` asks for 20; a round takes minutes on a software adapter, so `npm test` asks for none. */
+const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 0);
 const SHARD = /safetensors$/;
 /** Long enough for something to happen in the middle of its answer. */
 const LONG = 'Describe the picture in detail.';
 const LOAD_MILLISECONDS = 500_000;
 
 // One browser and one chat for all: every fault meets what the earlier ones left.
-describe('the app, when things break', () => {
+describe.skipIf(ROUNDS === 0)('the app, when things break', () => {
   let folder: string;
   let server: Awaited<ReturnType<typeof serveWithModels>>;
   let browser: TestBrowser;
