@@ -87,7 +87,7 @@ describe.skipIf(ROUNDS === 0)('the app, when things break', () => {
     }
   };
 
-  for (let round = 1; round <= ROUNDS; round++) {
+  for (let round = 1; round <= Math.max(1, ROUNDS); round++) {
     describe(`round ${round}`, () => {
       if (round === 1) {
         it('two tabs download a model once', async () => {

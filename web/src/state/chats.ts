@@ -135,9 +135,9 @@ export class ChatsStore extends Store<ChatsState> {
   private saveAll(): Promise<void> {
     const saved = this.saving.then(async () => {
       clearTimeout(this.retry);
-      for (let next = this.unsaved.at(0); next !== undefined; next = this.unsaved.at(0)) {
-        await this.storage.save(next);
-        this.forget((change) => change === next);
+      for (let oldest = this.unsaved.at(0); oldest !== undefined; oldest = this.unsaved.at(0)) {
+        await this.storage.save(oldest);
+        this.forget((change) => change === oldest);
       }
     });
     this.saving = saved.catch(() => {
