@@ -1,17 +1,28 @@
 /**
- * Builds what is published: @speedq/runtime and @speedq/element, each a folder `dist` of its own with a
- * package.json, ES modules, types and nothing that a bundler must know tricks for. The packages they are made
- * of (format, model, kernels, processor) are bundled in.
+ * Builds what is published: @speedq/runtime, @speedq/element and speedq (the command, with the chat app), each a
+ * folder `dist` of its own with a package.json, ES modules, types and nothing that a bundler must know tricks for.
+ * The packages they are made of (format, model, kernels, processor …) are bundled in.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { version, license, engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { license, engines } = readJson(join(root, 'package.json'));
+// Changesets gives all of them one version, in their own package.json files.
+const { version } = readJson(join(root, 'packages/runtime/package.json'));
 
 /** What stays an import: Node's own modules and optional peers. */
 const EXTERNAL = [/^node:/, 'webgpu', 'sharp', '@ai-sdk/provider', /^onnxruntime-/];
@@ -26,12 +37,13 @@ const RUNTIME_ENTRIES = {
 };
 
 /** Types of a published package come from these workspaces. */
-const TYPED = ['format', 'model', 'kernels', 'processor', 'runtime', 'element'];
+const TYPED = ['format', 'model', 'kernels', 'processor', 'wasm', 'onnx', 'runtime', 'element', 'tools'];
 
 const types = emitTypes();
 try {
   await buildRuntime();
   await buildElement();
+  await buildCommand();
 } finally {
   rmSync(types, { recursive: true, force: true });
 }
@@ -55,7 +67,7 @@ async function buildRuntime() {
       { types: `./types/runtime/${file.replace(/\.ts$/, '.d.ts')}`, default: `./${name}.js` },
     ]),
   );
-  writePackage(dist, {
+  writePackage(dist, source, {
     name: '@speedq/runtime',
     description:
       'Small vision-language models, 2 bits a weight, offline in a web page: the Prompt API over WebGPU.',
@@ -85,11 +97,11 @@ async function buildElement() {
     },
     standalone,
     EXTERNAL,
-    true,
+    { minify: true },
   );
   for (const file of ['frame.html', 'frame.css']) cpSync(join(source, file), join(standalone, file));
   copyTypes(dist, ['element']);
-  writePackage(dist, {
+  writePackage(dist, source, {
     name: '@speedq/element',
     description: '<speedq-chat>: a chat about pictures with a model that runs in the page, offline.',
     exports: {
@@ -104,13 +116,50 @@ async function buildElement() {
   writeFileSync(join(dist, 'README.md'), readFileSync(join(root, 'docs/element.md')));
 }
 
-async function bundle(input, dir, external, minify = false) {
+async function buildCommand() {
+  const source = join(root, 'tools');
+  const dist = emptyFolder(join(source, 'dist'));
+  const app = join(root, 'web/dist');
+  if (!existsSync(join(app, 'index.html')))
+    throw new Error('The chat app is not built: run `npm run build` first.');
+  const { name, dependencies } = readJson(join(source, 'package.json'));
+  const bundledOrUnused = /^(@speedq\/|tsx$)/;
+  const kept = Object.entries(dependencies).filter(([dependency]) => !bundledOrUnused.test(dependency));
+  await bundle(
+    {
+      speedq: join(source, 'bin/published.js'),
+      index: join(source, 'src/index.ts'),
+      'quantize-worker': join(source, 'src/quantize/worker.ts'),
+      'train-worker': join(source, 'src/train/worker.ts'),
+    },
+    dist,
+    [...EXTERNAL, ...kept.map(([dependency]) => dependency)],
+    { platform: 'node', plugins: [publishedPlaces()] },
+  );
+  chmodSync(join(dist, 'speedq.js'), 0o755);
+  cpSync(app, join(dist, 'app'), { recursive: true });
+  copyTypes(dist, TYPED);
+  writePackage(dist, source, {
+    name,
+    description: 'Quantize, judge and serve small vision-language models that run offline in a web page.',
+    bin: { speedq: './speedq.js' },
+    exports: {
+      '.': { types: './types/tools/index.d.ts', default: './index.js' },
+      './package.json': './package.json',
+    },
+    files: ['*.js', 'app', 'types', 'LICENSE', 'README.md'],
+    dependencies: Object.fromEntries(kept),
+  });
+  writeFileSync(join(dist, 'README.md'), readFileSync(join(root, 'docs/cli.md')));
+}
+
+async function bundle(input, dir, external, { minify = false, platform = 'neutral', plugins = [] } = {}) {
   const build = await rolldown({
     input,
     external,
-    platform: 'neutral',
+    platform,
     resolve: { mainFields: ['module', 'main'] },
-    plugins: [workerAddress()],
+    plugins: [workerAddress(), ...plugins],
   });
   await build.write({
     dir,
@@ -135,6 +184,22 @@ function workerAddress() {
   };
 }
 
+/** The published command finds its parts beside itself. */
+function publishedPlaces() {
+  return {
+    name: 'speedq-published-places',
+    load(id) {
+      if (!/tools[\\/]src[\\/]places\.ts$/.test(id)) return undefined;
+      return readFileSync(id.replace(/\.ts$/, '.published.ts'), 'utf8');
+    },
+  };
+}
+
+/** The folder of a workspace: the command's is not among the packages. */
+function workspace(name) {
+  return name === 'tools' ? name : `packages/${name}`;
+}
+
 /** Declarations of all typed workspaces, in node_modules/.cache. */
 function emitTypes() {
   const folder = join(root, 'node_modules/.cache/package-types');
@@ -157,8 +222,8 @@ function emitTypes() {
         typeRoots: ['../../node_modules/@types', '../../node_modules'],
       },
       // All of them are roots: what is found through node_modules gets no declarations.
-      include: TYPED.map((name) => `../../packages/${name}/src/**/*.ts`),
-      exclude: ['**/*.test.ts', '**/*.bench.ts', '**/testing/**'].map((glob) => `../../packages/${glob}`),
+      include: TYPED.map((name) => `../../${workspace(name)}/src/**/*.ts`),
+      exclude: ['**/*.test.ts', '**/*.bench.ts', '**/testing/**'].map((glob) => `../../${glob}`),
     }),
   );
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
@@ -169,7 +234,7 @@ function emitTypes() {
 /** Relative imports with the built extension; those of bundled workspaces become relative ones. */
 function copyTypes(dist, names) {
   for (const name of names) {
-    const from = join(types, 'packages', name, 'src');
+    const from = join(types, workspace(name), 'src');
     for (const file of readdirSync(from, { recursive: true }).map(String)) {
       if (!file.endsWith('.d.ts')) continue;
       const target = join(dist, 'types', name, file);
@@ -191,9 +256,21 @@ function withBuiltImports(code, file, dist, names) {
     });
 }
 
-function writePackage(dist, fields) {
-  const { name, description, ...rest } = fields;
-  const content = { name, version, description, license, type: 'module', engines, ...rest };
+function writePackage(dist, source, fields) {
+  const { name, description, files, ...rest } = fields;
+  // There is none before the first release.
+  const changelog = ['CHANGELOG.md'].filter((file) => existsSync(join(source, file)));
+  for (const file of changelog) cpSync(join(source, file), join(dist, file));
+  const content = {
+    name,
+    version,
+    description,
+    license,
+    type: 'module',
+    engines,
+    files: [...files, ...changelog],
+    ...rest,
+  };
   writeFileSync(join(dist, 'package.json'), `${JSON.stringify(content, null, 2)}\n`);
   cpSync(join(root, 'LICENSE'), join(dist, 'LICENSE'));
 }

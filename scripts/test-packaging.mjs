@@ -1,11 +1,23 @@
 /**
  * What is published, as a stranger gets it: packed with `npm pack`, checked by publint and are-the-types-wrong,
- * installed from the archives alone (no registry is asked), built by Vite and by webpack and served as plain
- * files; each result is opened in Chromium, where the engine's worker must start and answer. Minutes, so not part of
- * `npm test`: `npm run test:packaging`.
+ * installed from the archives, built by Vite and by webpack and served as plain files; each result is opened in
+ * Chromium, where the engine's worker must start and answer. The command is installed into a folder of its own, with
+ * onnxruntime-node's extra download blocked, and quantizes, answers and serves there. Only the command's own
+ * dependencies are asked of the registry. Minutes, so not part of `npm test`: `npm run test:packaging`.
  */
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,12 +54,11 @@ if (CATALOGUE.length === 0) throw new Error('no models');
 `;
 
 try {
+  npm(root, 'run', '--silent', 'build');
   node(join(root, 'scripts/build-packages.mjs'));
-  const archives = ['runtime', 'element'].map((name) => pack(join(root, 'packages', name, 'dist')));
-  for (const name of ['runtime', 'element']) {
-    const dist = join(root, 'packages', name, 'dist');
-    await check(`publint ${name}`, () => npx('publint', dist, '--strict'));
-  }
+  const folders = ['packages/runtime', 'packages/element', 'tools'].map((name) => join(root, name, 'dist'));
+  for (const dist of folders) await check(`publint ${dist}`, () => npx('publint', dist, '--strict'));
+  const archives = folders.map(pack);
   for (const archive of archives) {
     // Types of ES modules only: who still requires them gets Node's own way of requiring one.
     await check(`are the types wrong: ${archive}`, () =>
@@ -67,7 +78,7 @@ try {
       '--no-audit',
       '--no-fund',
       '--omit=peer',
-      ...archives,
+      ...archives.slice(0, 2),
     ),
   );
   writeFileSync(join(app, 'main.js'), MAIN);
@@ -103,12 +114,96 @@ try {
     await engineAnswers(plain);
   });
   await check('Node', () => node('--input-type=module', '--eval', NODE_MAIN, { cwd: app }));
+  await checkCommand(archives[2]);
+  await check('changesets raise all versions together and write changelogs', checkVersions);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 const failed = results.filter((passed) => !passed).length;
 console.log(`${results.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
+
+/** A stranger's folder: the command, a float model, and nothing of this checkout. */
+async function checkCommand(archive) {
+  const home = join(folder, 'command');
+  mkdirSync(home);
+  writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'home', private: true }));
+  await check('npm install of the command, without the download of onnxruntime-node', () =>
+    npm(home, 'install', '--prefer-offline', '--no-audit', '--no-fund', archive),
+  );
+  cpSync(join(root, 'tools/models/pico'), join(home, 'pico'), { recursive: true });
+  const bin = join(home, 'node_modules/.bin', process.platform === 'win32' ? 'speedq.cmd' : 'speedq');
+  const speedq = (...args) =>
+    execFileSync(bin, args, {
+      cwd: home,
+      encoding: 'utf8',
+      stdio: 'pipe',
+      shell: process.platform === 'win32',
+    });
+  const result = (...args) =>
+    JSON.parse(
+      speedq(...args, '--json')
+        .trim()
+        .split('\n')
+        .at(-1),
+    );
+
+  await check('speedq --help', () => expectMatch(speedq('--help'), /usage: speedq COMMAND/));
+  await check('speedq --version', () => {
+    const { version } = JSON.parse(readFileSync(join(home, 'node_modules/speedq/package.json'), 'utf8'));
+    expectMatch(speedq('--version'), new RegExp(`^${version}\\s*$`));
+  });
+  await check('speedq doctor', () => expectMatch(speedq('doctor'), /ok {2}packages .*onnxruntime-node/));
+  await check('speedq inspect', () =>
+    expectMatch(speedq('inspect', 'node_modules/speedq/app/models/pico-2bit'), /Nothing is wrong with it/),
+  );
+  await check('speedq quantize', () => speedq('quantize', 'pico', '--method', 'rtn', '--out', 'packed'));
+  await check('speedq generate', () => {
+    const { text } = result('generate', 'packed', '--prompt', 'What colour is a lemon?');
+    if (!text) throw new Error(`No answer: ${text}`);
+  });
+  await check('speedq serve', () => checkServe(bin, home));
+}
+
+async function checkServe(bin, cwd) {
+  const server = spawn(bin, ['serve', 'packed', '--port', '18250', '--json'], { cwd });
+  try {
+    const [line] = await once(server.stdout, 'data');
+    const { address } = JSON.parse(String(line).split('\n')[0]);
+    for (const path of [address, new URL('models/packed/manifest.json', address)]) {
+      const response = await fetch(path);
+      if (!response.ok) throw new Error(`${path}: ${response.status}`);
+    }
+  } finally {
+    server.kill('SIGINT');
+  }
+}
+
+/** In a copy of what changesets reads: nothing here is changed. */
+function checkVersions() {
+  const copy = join(folder, 'versions');
+  const workspaces = readdirSync(join(root, 'packages')).map((name) => `packages/${name}`);
+  for (const name of ['.', 'tools', 'web', 'examples', ...workspaces]) {
+    const target = join(copy, name, 'package.json');
+    cpSync(join(root, name, 'package.json'), target);
+  }
+  cpSync(join(root, '.changeset'), join(copy, '.changeset'), { recursive: true });
+  writeFileSync(join(copy, '.changeset/packaging.md'), "---\n'speedq': minor\n---\n\nA change.\n");
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
+  execFileSync('git', ['init', '-q'], { cwd: copy });
+  node(join(root, 'node_modules/@changesets/cli/bin.js'), 'version', { cwd: copy });
+  const versions = ['packages/runtime', 'packages/element', 'tools'].map((name) => {
+    if (!existsSync(join(copy, name, 'CHANGELOG.md'))) throw new Error(`${name} has no CHANGELOG.md`);
+    return JSON.parse(readFileSync(join(copy, name, 'package.json'), 'utf8')).version;
+  });
+  const before = JSON.parse(readFileSync(join(root, 'tools/package.json'), 'utf8')).version;
+  if (new Set(versions).size !== 1 || versions[0] === before)
+    throw new Error(`${before} became ${versions.join(', ')}`);
+}
+
+function expectMatch(text, pattern) {
+  if (!pattern.test(text)) throw new Error(`Expected ${pattern} in:\n${text}`);
+}
 
 function page(script) {
   return `<!doctype html><html lang="en"><title>…</title><script type="module" src="${script}"></script><speedq-chat src="./no-model/"></speedq-chat></html>`;
@@ -192,6 +287,8 @@ function npm(cwd, ...args) {
     cwd,
     encoding: 'utf8',
     stdio: 'pipe',
+    // onnxruntime-node would download CUDA libraries.
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
     shell: process.platform === 'win32',
   });
 }

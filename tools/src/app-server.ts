@@ -1,16 +1,16 @@
 import { SpeedqError } from '@speedq/format';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createStaticServer, listen } from '../../scripts/static-server.mjs';
 import { requirePacked, withModelFolder } from './model-folder.ts';
+import { appFolder as ownAppFolder } from './places.ts';
 
 export interface AppServerOptions {
   /** A packed model outside the app. */
   readonly model?: string;
   /** First port to try. */
   readonly port: number;
-  /** The built app; default: the one of this checkout. */
+  /** The built app; default: the command's own. */
   readonly appFolder?: string;
 }
 
@@ -20,8 +20,6 @@ export interface AppServer {
   close(): void;
 }
 
-const APP_FOLDER = fileURLToPath(new URL('../../web/dist/', import.meta.url));
-
 /**
  * Serves the chat app on localhost.
  * @throws {SpeedqError} `unsupported` where the app is not built; what opening the model throws.
@@ -29,7 +27,7 @@ const APP_FOLDER = fileURLToPath(new URL('../../web/dist/', import.meta.url));
 export async function startAppServer({
   model,
   port,
-  appFolder = APP_FOLDER,
+  appFolder = ownAppFolder,
 }: AppServerOptions): Promise<AppServer> {
   if (!existsSync(join(appFolder, 'index.html'))) {
     throw new SpeedqError(

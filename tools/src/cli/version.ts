@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { packageFile } from '../places.ts';
 
 /** The version in this package's package.json. */
 export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(packageFile, 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

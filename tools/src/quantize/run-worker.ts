@@ -2,7 +2,7 @@ import { SpeedqError } from '@speedq/format';
 import type { ErrorCode } from '@speedq/format';
 import type { CommandContext } from '../cli/command.ts';
 import type { ProgressTask } from '../progress.ts';
-import { startWorker } from '../start-worker.ts';
+import { startWorker } from '../places.ts';
 import type { QuantizeJob, WorkerMessage } from './job.ts';
 
 type Done = Extract<WorkerMessage, { readonly type: 'done' }>;
@@ -19,7 +19,7 @@ export async function runWorker(
   let task: ProgressTask | undefined;
   try {
     return await new Promise<Done>((resolve, reject) => {
-      const worker = startWorker(new URL('./worker.ts', import.meta.url), { ...job, stop });
+      const worker = startWorker('quantize', { ...job, stop });
       worker.on('message', (message: WorkerMessage) => {
         switch (message.type) {
           case 'start':

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { SpeedqError } from '@speedq/format';
 import { withModelFolder } from '../model-folder.ts';
-import { startWorker } from '../start-worker.ts';
+import { startWorker } from '../places.ts';
 import { loadState, saveState, stateFile } from './checkpoint.ts';
 import { initialise } from './initialise.ts';
 import { AUXILIARY_PREFIX, parameterLayout } from './parameter-layout.ts';
@@ -78,7 +78,7 @@ export async function trainStage(options: TrainOptions): Promise<void> {
       ...buffers,
       gradients,
     };
-    return startWorker(new URL('./worker.ts', import.meta.url), setup);
+    return startWorker('train', setup);
   });
   const ask = (request: WorkerRequest) => Promise.all(pool.map((worker) => exchange(worker, request)));
   const ready = await Promise.all(pool.map((worker) => exchange(worker)));
