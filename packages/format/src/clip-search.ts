@@ -118,6 +118,10 @@ class GroupSearch {
   /** Scales that leave step and minimum as they are. */
   private smallest = 0;
   protected largest = Infinity;
+  /** What candidates of the group at hand scored that are coded alike, while re-coding scales. */
+  private readonly keys = new Int32Array(STEPS * STEPS);
+  private readonly scores = new Float64Array(STEPS * STEPS);
+  private known = 0;
 
   constructor(
     weight: Float32Array,
@@ -166,6 +170,7 @@ class GroupSearch {
   run(index: number, group: number, full: GroupRange, best: GroupRange): void {
     const { fround } = Math;
     let bestError = Infinity;
+    this.known = 0;
     for (let i = 0; i < STEPS; i++) {
       const max = fround(full.max[index] * fround(1 - i / 20));
       for (let j = 0; j < STEPS; j++) {
@@ -184,17 +189,43 @@ class GroupSearch {
 
   /** Squared error of the group's partial output when clamped to [min, max] and quantized. */
   protected score(index: number, group: number, min: number, max: number, chosen: number): number {
+    const { fround } = Math;
+    const { step, minimum, qmax } = this;
+    if (!(step >= 0)) return this.quantizedError(index, group, min, max, chosen, this.zeroOf(min, chosen));
+    const nearest = step === 0 ? 0 : roundHalfToEven(fround(fround(chosen - minimum) / step));
+    const code = Math.min(Math.max(nearest, 0), 15);
+    const s = fround(step * code + minimum);
+    const z = this.zeroOf(min, s);
+    if (!(min <= max)) return this.quantizedError(index, group, min, max, s, z);
+    // Rounding keeps order: candidates of one scale and zero point clamp alike where their ends have the same codes.
+    const low = this.codeOf(min, s, z);
+    const high = this.codeOf(max, s, z);
+    const key = ((code * (qmax + 1) + z) * (qmax + 1) + low) * (qmax + 1) + high;
+    for (let i = 0; i < this.known; i++) if (this.keys[i] === key) return this.scores[i];
+    this.keys[this.known] = key;
+    return (this.scores[this.known++] = this.quantizedError(index, group, min, max, s, z));
+  }
+
+  private zeroOf(min: number, s: number): number {
+    const low = this.reference ? min : Math.min(min, 0);
+    return Math.min(Math.max(-roundHalfToEven(Math.fround(low / s)), 0), this.qmax);
+  }
+
+  private codeOf(w: number, s: number, z: number): number {
+    const q = roundHalfToEven(Math.fround(Math.fround(w / s) + z));
+    return q < 0 ? 0 : q > this.qmax ? this.qmax : q;
+  }
+
+  private quantizedError(
+    index: number,
+    group: number,
+    min: number,
+    max: number,
+    s: number,
+    z: number,
+  ): number {
     const { weight, groupSize, qmax, error } = this;
     const { fround } = Math;
-    let s = chosen;
-    if (this.step >= 0) {
-      const code = this.step === 0 ? 0 : roundHalfToEven(fround(fround(s - this.minimum) / this.step));
-      s = fround(this.step * Math.min(Math.max(code, 0), 15) + this.minimum);
-    }
-    const z = Math.min(
-      Math.max(-roundHalfToEven(fround((this.reference ? min : Math.min(min, 0)) / s)), 0),
-      qmax,
-    );
     const start = index * groupSize;
     for (let i = 0; i < groupSize; i++) {
       const w = weight[start + i];
@@ -208,14 +239,43 @@ class GroupSearch {
   /** eᵀ·G·e of the weight errors. */
   protected outputError(group: number): number {
     const { gram, groupSize, error } = this;
-    let total = 0;
     const base = group * groupSize * groupSize;
-    for (let i = 0; i < groupSize; i++) {
+    const whole = groupSize - (groupSize % 4);
+    let total = 0;
+    // Four rows at a time: their sums need not wait for each other.
+    for (let i = 0; i < whole; i += 4) {
+      const a = base + i * groupSize;
+      const b = a + groupSize;
+      const c = b + groupSize;
+      const d = c + groupSize;
+      let sumA = 0;
+      let sumB = 0;
+      let sumC = 0;
+      let sumD = 0;
+      for (let j = 0; j < i; j++) {
+        const e = error[j];
+        sumA += gram[a + j] * e;
+        sumB += gram[b + j] * e;
+        sumC += gram[c + j] * e;
+        sumD += gram[d + j] * e;
+      }
+      const ea = error[i];
+      const eb = error[i + 1];
+      const ec = error[i + 2];
+      const ed = error[i + 3];
+      sumB += gram[b + i] * ea;
+      sumC = sumC + gram[c + i] * ea + gram[c + i + 1] * eb;
+      sumD = sumD + gram[d + i] * ea + gram[d + i + 1] * eb + gram[d + i + 2] * ec;
+      total += ea * (2 * sumA + gram[a + i] * ea);
+      total += eb * (2 * sumB + gram[b + i + 1] * eb);
+      total += ec * (2 * sumC + gram[c + i + 2] * ec);
+      total += ed * (2 * sumD + gram[d + i + 3] * ed);
+    }
+    for (let i = whole; i < groupSize; i++) {
       const row = base + i * groupSize;
-      const e = error[i];
       let sum = 0;
       for (let j = 0; j < i; j++) sum += gram[row + j] * error[j];
-      total += e * (2 * sum + gram[row + i] * e);
+      total += error[i] * (2 * sum + gram[row + i] * error[i]);
     }
     return total;
   }

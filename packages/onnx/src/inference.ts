@@ -5,8 +5,10 @@ import { OnnxOps } from './onnx-ops.ts';
 import { MASKED, rotaryTable } from './rotary.ts';
 import { Session, type Feed, type OrtModule, type SessionOptions } from './session.ts';
 
-/** Float parameters by canonical name. */
-export type Parameters = ReadonlyMap<string, Float32Array>;
+/** Float parameters by canonical name: a map, or what reads them when they are asked for. */
+export interface Parameters {
+  get(name: string): Float32Array | undefined;
+}
 
 /** Declares parameters as graph inputs, so that one graph serves any weights and nothing is copied. */
 export function parameterInputs(g: Graph, config: InternVLConfig): (name: string) => Tensor {

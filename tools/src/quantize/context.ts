@@ -1,6 +1,6 @@
 import type { InternVLConfig } from '@speedq/model';
 import { elementCount, parameterInventory } from '@speedq/model';
-import type { OrtModule, Partition } from '@speedq/onnx';
+import type { OrtModule, Parameters, Partition } from '@speedq/onnx';
 import * as onnxruntime from 'onnxruntime-node';
 import type { Recipe } from '../recipes/schema.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -17,7 +17,7 @@ export interface StageContext {
   readonly recipe: Recipe;
   readonly student: Student;
   /** The original parameters. */
-  readonly teacher: ReadonlyMap<string, Float32Array>;
+  readonly teacher: Parameters;
   readonly samples: readonly Sample[];
   readonly pictures: PictureSet;
   readonly checkpoints: Checkpoints;

@@ -5,6 +5,7 @@ import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
 import { FeatureStore } from './feature-store.ts';
 import { tileTokens } from './blocks/block.ts';
+import { withChanges } from './parameter-store.ts';
 
 /** Features of a batch's pictures, pre-projector, tile after tile. */
 export interface VisionFeatures {
@@ -62,7 +63,7 @@ export async function openDropPathFeatures(
       const pixels = await pictures.pixels(picture);
       for (let tile = 0; tile < pictures.pictures[picture].tiles; tile++) {
         const random = createRandom(seed, RANDOM.dropPath, ...draw, tile);
-        const scaled = new Map(parameters);
+        const scaled = new Map<string, Float32Array>();
         for (let layer = 0; layer < numLayers; layer++) {
           const keep = 1 - (numLayers === 1 ? 0 : (DROP_PATH_RATE * layer) / (numLayers - 1));
           for (const branch of ['lambda_1', 'lambda_2']) {
@@ -75,7 +76,7 @@ export async function openDropPathFeatures(
           }
         }
         const part = pixels.subarray(tile * pixelsPerTile, (tile + 1) * pixelsPerTile);
-        target.set(await vision.run(scaled, part, 1), tile * tileSize);
+        target.set(await vision.run(withChanges(parameters, scaled), part, 1), tile * tileSize);
       }
     },
     release: () => vision.release(),

@@ -1,3 +1,4 @@
+import type { ModelPart } from '@speedq/model';
 import { meanTopProbability } from '@speedq/onnx';
 import { createRandom } from '../data/random.ts';
 import { learnedOf, openScales, scaleRates, settleScales } from './learned-scales.ts';
@@ -52,7 +53,7 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
       await checkpoints.finish(CLIPPED, { metadata: { gamma: `${gamma}` }, tensors });
     }
     const rates = stage3.learnedScales ? scaleRates(student, quantized, stage3.scaleRate) : new Map();
-    const trains = (name: string) => rates.has(name) || trainedParts.has(student.spec(name).part);
+    const trains = (name: string) => rates.has(name) || TRAINED_PARTS.includes(student.spec(name).part);
     const step = new LanguageStep(context, {
       features,
       scheme: (name) => (quantized.has(name) ? student.bilevelScheme(name) : undefined),
@@ -72,7 +73,7 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     try {
       const losses = await trainParameters(context, {
         ...{ piece: PIECE, label: 'stage 3, language model', steps, settings: stage3 },
-        trained: [...student.parameters.keys()].filter(trains),
+        trained: [...student.namesOf(...TRAINED_PARTS), ...rates.keys()],
         rates,
         compute: async (number) => {
           const { losses, gradients } = await step.run(order.at(number), number);
@@ -90,7 +91,7 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
   }
 }
 
-const trainedParts: ReadonlySet<string> = new Set(['projector', 'language']);
+const TRAINED_PARTS: readonly ModelPart[] = ['projector', 'language'];
 
 /**
  * γ, the teacher's mean top-1 probability: over answer tokens of the first batches; or, as in the reference

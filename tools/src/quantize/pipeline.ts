@@ -2,7 +2,6 @@ import { SpeedqError } from '@speedq/format';
 import { mkdir, rm, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { elementCount } from '@speedq/model';
-import type { TensorSource } from '@speedq/model';
 import { formatBytes } from '../output.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
 import type { FloatModelFolder } from '../model-folder.ts';
@@ -18,6 +17,7 @@ import { findSources } from './data/sources.ts';
 import { HELD_OUT, measureDivergence } from './held-out.ts';
 import type { BlockErrors, QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
+import { ParameterStore } from './parameter-store.ts';
 import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
 import { readHistory } from './report/history.ts';
@@ -175,20 +175,15 @@ async function createContext(
   reporter: Reporter,
 ): Promise<StageContext> {
   const { recipe, seed, threads, work } = job;
-  const teacher = await readAll(folder.tensors);
+  const teacher = new ParameterStore({ folder: work });
+  for (const { name } of folder.tensors.parameters) teacher.set(name, await folder.tensors.read(name));
   const schemes = resolveSchemes(recipe, folder.tensors.parameters);
   return {
     config: folder.config,
     ...{ recipe, seed, threads, work, samples, pictures, reporter, teacher },
-    student: new Student(folder.tensors, schemes, recipe.fixes, teacher),
+    student: new Student(folder.tensors, schemes, recipe.fixes, teacher, work),
     checkpoints: new Checkpoints(work, job.checkpointSteps, reporter),
   };
-}
-
-async function readAll(source: TensorSource): Promise<Map<string, Float32Array>> {
-  const parameters = new Map<string, Float32Array>();
-  for (const { name } of source.parameters) parameters.set(name, await source.read(name));
-  return parameters;
 }
 
 /** A run resumes only on the conversations and pictures it began with. */

@@ -29,7 +29,7 @@ export async function trainProjector(context: StageContext): Promise<Readonly<Re
     reporter.note('Stage 2 is left out: the vision encoder stays float.');
     return {};
   }
-  const trained = [...student.parameters.keys()].filter((name) => student.spec(name).part === 'projector');
+  const trained = student.namesOf('projector');
   const loop = {
     ...{ piece: PIECE, label: 'stage 2, projector', steps, trained },
     settings: { learningRate, warmupRatio, weightDecay, clipNorm: 1 },

@@ -10,8 +10,10 @@ import {
 } from '@speedq/format';
 import type { BilevelScheme, BilevelTensor, PackedTensor } from '@speedq/format';
 import type { ModelPart, ParameterSpec, TensorSource } from '@speedq/model';
+import type { Parameters } from '@speedq/onnx';
 import type { ResolvedScheme } from '../recipes/resolve-schemes.ts';
 import type { RecipeFixes } from '../recipes/schema.ts';
+import { ParameterStore } from './parameter-store.ts';
 
 /**
  * The model that is being quantized: float values of every parameter, as the stages see them, and the final
@@ -19,9 +21,9 @@ import type { RecipeFixes } from '../recipes/schema.ts';
  */
 export class Student {
   /** What a forward pass multiplies with: dequantized where settled, latent where still trained. */
-  readonly parameters: Map<string, Float32Array>;
+  readonly parameters: ParameterStore;
   /** Float weights that settled codes are the rounding of, where training goes on from them. */
-  readonly latents = new Map<string, Float32Array>();
+  readonly latents: ParameterStore;
   private readonly packed = new Map<string, PackedTensor>();
   private readonly specs: ReadonlyMap<string, ParameterSpec>;
 
@@ -29,16 +31,29 @@ export class Student {
     private readonly source: TensorSource,
     private readonly schemes: ReadonlyMap<string, ResolvedScheme>,
     private readonly fixes: RecipeFixes,
-    teacher: ReadonlyMap<string, Float32Array>,
+    teacher: Parameters,
+    /** For what does not fit into memory. */
+    folder: string,
   ) {
-    // Arrays are shared with the teacher until they change; nothing is ever changed in place.
-    this.parameters = new Map(teacher);
+    // Arrays are the teacher's until they change.
+    this.parameters = new ParameterStore({ folder, base: teacher });
+    this.latents = new ParameterStore({ folder });
     this.specs = new Map(source.parameters.map((spec) => [spec.name, spec]));
     if (fixes.storedArithmetic) this.roundFloats();
   }
 
   spec(name: string): ParameterSpec {
     return this.specs.get(name)!;
+  }
+
+  /** Names of the model's parameters, and of those that learned scales add for a while. */
+  allNames(): ReadonlySet<string> {
+    return new Set([...this.source.parameters.map(({ name }) => name), ...this.parameters.keys()]);
+  }
+
+  /** Names of the tensors of some parts. */
+  namesOf(...parts: readonly ModelPart[]): string[] {
+    return this.source.parameters.flatMap(({ name, part }) => (parts.includes(part) ? [name] : []));
   }
 
   /** Names of a part's tensors that are stored in bilevel codes. */
@@ -129,9 +144,10 @@ export class Student {
 
   /** Tensors that stay float are stored in fp16: what is trained around them is what is shipped. */
   private roundFloats(): void {
-    for (const [name, values] of this.parameters) {
-      if (this.schemes.get(name) !== 'float' || chooseFloatScheme(values).dtype !== 'f16') continue;
-      this.parameters.set(name, values.map(roundToHalf));
+    for (const { name } of this.source.parameters) {
+      if (this.schemes.get(name) !== 'float') continue;
+      const values = this.parameters.get(name)!;
+      if (chooseFloatScheme(values).dtype === 'f16') this.parameters.set(name, values.map(roundToHalf));
     }
   }
 }

@@ -6,10 +6,14 @@ import {
   quantizeBilevel,
 } from '@speedq/format';
 import { learnedNames } from '@speedq/onnx';
+import type { Parameters } from '@speedq/onnx';
 import { blockLabel, blocksOf } from './blocks/block.ts';
+import type { Block } from './blocks/block.ts';
 import { BlockRunner } from './blocks/block-runner.ts';
 import { openTowerInputs } from './blocks/tower-inputs.ts';
 import type { StageContext } from './context.ts';
+import { withChanges } from './parameter-store.ts';
+import type { Student } from './student.ts';
 
 /** Largest magnitude of a block's output; NaN or infinite where the trouble is. */
 interface TracedLayer {
@@ -26,10 +30,10 @@ export async function traceDivergence(
   gradients: ReadonlyMap<string, Float32Array>,
 ): Promise<string> {
   const { student, reporter } = context;
-  const broken = (named: Iterable<readonly [string, Float32Array]>) =>
-    [...named].flatMap(([name, values]) => (values.every(Number.isFinite) ? [] : [name]));
-  const parameters = broken(student.parameters);
-  const wrongGradients = broken(gradients);
+  const broken = (names: Iterable<string>, values: Parameters) =>
+    [...names].filter((name) => !values.get(name)!.every(Number.isFinite));
+  const parameters = broken(student.allNames(), student.parameters);
+  const wrongGradients = broken(gradients.keys(), gradients);
   let layers: TracedLayer[] = [];
   let refused = '';
   try {
@@ -51,21 +55,6 @@ export async function traceDivergence(
 
 async function traceLayers(context: StageContext): Promise<TracedLayer[]> {
   const { config, student, threads } = context;
-  const parameters = new Map(student.parameters);
-  for (const name of student.bilevelNames('language')) {
-    if (student.packedTensor(name) !== undefined) continue;
-    const [rows, columns] = student.spec(name).shape;
-    const scheme = student.bilevelScheme(name)!;
-    const values = parameters.get(name)!;
-    const learned = learnedNames(name);
-    const scale = parameters.get(learned.scale);
-    if (scale === undefined) {
-      parameters.set(name, fakeQuantizeBilevel(values, rows, columns, scheme, { name }).values);
-    } else {
-      const chosen = encodeScales(scale, parameters.get(learned.zero)!, rows, columns, scheme, name);
-      parameters.set(name, dequantizeBilevel(quantizeBilevel(values, chosen), chosen));
-    }
-  }
   const inputs = await openTowerInputs(context, 'language', 1);
   const runner = await BlockRunner.create(config, 'language', threads);
   try {
@@ -73,7 +62,7 @@ async function traceLayers(context: StageContext): Promise<TracedLayer[]> {
     let x = inputs.student.read(0);
     layers.push({ layer: 'embedding', largest: largestOf(x) });
     for (const block of blocksOf(config, 'language')) {
-      x = await runner.forward(block, parameters, x);
+      x = await runner.forward(block, withChanges(student.parameters, fakeQuantized(student, block)), x);
       layers.push({ layer: blockLabel(block), largest: largestOf(x) });
     }
     return layers;
@@ -82,6 +71,27 @@ async function traceLayers(context: StageContext): Promise<TracedLayer[]> {
     inputs.student.close();
     inputs.teacher.close();
   }
+}
+
+/** The block's weights as the forward pass of training sees them, where they are not settled. */
+function fakeQuantized(student: Student, { layer }: Block): Map<string, Float32Array> {
+  const { parameters } = student;
+  const changed = new Map<string, Float32Array>();
+  for (const name of student.bilevelNames('language')) {
+    if (student.spec(name).layer !== layer || student.packedTensor(name) !== undefined) continue;
+    const [rows, columns] = student.spec(name).shape;
+    const scheme = student.bilevelScheme(name)!;
+    const values = parameters.get(name)!;
+    const learned = learnedNames(name);
+    const scale = parameters.get(learned.scale);
+    if (scale === undefined) {
+      changed.set(name, fakeQuantizeBilevel(values, rows, columns, scheme, { name }).values);
+    } else {
+      const chosen = encodeScales(scale, parameters.get(learned.zero)!, rows, columns, scheme, name);
+      changed.set(name, dequantizeBilevel(quantizeBilevel(values, chosen), chosen));
+    }
+  }
+  return changed;
 }
 
 /** NaN counts as larger than anything. */

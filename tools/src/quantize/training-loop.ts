@@ -56,7 +56,7 @@ export async function trainParameters(
       return { name, shape: rate === undefined ? student.spec(name).shape : [data.length], data, rate };
     }),
   );
-  for (const [name, values] of optimizer.views()) student.parameters.set(name, values);
+  for (const [name, values] of optimizer.views()) student.parameters.hold(name, values);
   const finished = await checkpoints.finished(piece);
   if (finished !== undefined) {
     optimizer.restore(finished, steps);

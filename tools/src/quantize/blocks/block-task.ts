@@ -3,6 +3,7 @@ import type { BilevelScheme, BilevelTensor } from '@speedq/format';
 import type { Parameters } from '@speedq/onnx';
 import type { Recipe } from '../../recipes/schema.ts';
 import type { StageContext } from '../context.ts';
+import { withChanges } from '../parameter-store.ts';
 import type { ActivationStore } from './activation-store.ts';
 import type { Block } from './block.ts';
 import type { BlockRunner } from './block-runner.ts';
@@ -60,9 +61,9 @@ export function roundToNearest({ weights, parameters, context }: BlockTask): Map
 
 /** The student's values with an outcome in place. */
 export function withOutcome(parameters: Parameters, { tensors, floats }: BlockOutcome): Parameters {
-  const replaced = new Map([...parameters, ...(floats ?? [])]);
-  for (const [name, tensor] of tensors) replaced.set(name, dequantizeBilevel(tensor.codes, tensor));
-  return replaced;
+  const changed = new Map(floats);
+  for (const [name, tensor] of tensors) changed.set(name, dequantizeBilevel(tensor.codes, tensor));
+  return withChanges(parameters, changed);
 }
 
 /** Items that errors are measured on; all training sees more. */

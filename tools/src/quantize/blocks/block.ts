@@ -2,7 +2,7 @@ import { languageBlock, parameterInventory, projector, visionBlock } from '@spee
 import type { InternVLConfig } from '@speedq/model';
 import type { LanguageContext, OnnxOps, OnnxOpsOptions } from '@speedq/onnx';
 import { attentionMask, rotaryTable } from '@speedq/onnx';
-import type { Feed, Graph, Session, Tensor } from '@speedq/onnx';
+import type { Feed, Graph, Parameters, Session, Tensor } from '@speedq/onnx';
 
 /** A stretch of the model that is quantized at a time: a transformer layer of either tower, or the projector. */
 export type BlockKind = 'vision' | 'projector' | 'language';
@@ -127,7 +127,7 @@ export function parameterFeedsOf(
   session: Session,
   shapes: ReadonlyMap<string, readonly number[]>,
   block: Block,
-  parameters: ReadonlyMap<string, Float32Array>,
+  parameters: Parameters,
 ): Map<string, Feed> {
   const feeds = new Map<string, Feed>();
   for (const input of session.inputNames) {

@@ -8,6 +8,7 @@ import {
 import { elementCount, parameterInventory, parseConfig } from '@speedq/model';
 import type { TensorSource } from '@speedq/model';
 import { VisionForward } from '@speedq/onnx';
+import type { Parameters } from '@speedq/onnx';
 import * as ort from 'onnxruntime-node';
 import { expect, test } from 'vitest';
 import { createRandom } from '../../data/random.ts';
@@ -108,7 +109,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
       ...{ learningRate: 0.1, lambda: 0.2, betaStart: 8 },
     },
   };
-  const student = () => new Student(source, resolveSchemes(recipe, inventory), recipe.fixes, teacher);
+  const student = () => new Student(source, resolveSchemes(recipe, inventory), recipe.fixes, teacher, '.');
   // Smooth pictures: rounding to nearest is already best for inputs that have nothing in common.
   const pixels = (index: number) => {
     const [a, b, c] = normal(1000 + index, 3, 2);
@@ -147,7 +148,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
   let [trainedError, nearestError] = [0, 0];
   for (let index = 100; index < 108; index++) {
     const wanted = await forward.run(teacher, pixels(index), 1);
-    const squared = async (parameters: ReadonlyMap<string, Float32Array>) => {
+    const squared = async (parameters: Parameters) => {
       const found = await forward.run(parameters, pixels(index), 1);
       return found.reduce((sum, value, i) => sum + (value - wanted[i]) ** 2, 0);
     };

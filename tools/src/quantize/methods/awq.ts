@@ -5,6 +5,7 @@ import type { Parameters } from '@speedq/onnx';
 import { ownName } from '../blocks/block.ts';
 import type { Block } from '../blocks/block.ts';
 import type { BlockMethod, BlockOutcome, BlockTask, QuantizedWeight } from '../blocks/block-task.ts';
+import { withChanges } from '../parameter-store.ts';
 import { stopIfAsked } from '../reporter.ts';
 import { gatherGrams } from './grams.ts';
 import { diagonalBlocks, quadraticError } from './linear-algebra.ts';
@@ -115,7 +116,8 @@ export const awqMethod: BlockMethod = {
     const { weights, context, block } = task;
     const { config, recipe, reporter } = context;
     const grams = await gatherGrams(task);
-    const values = new Map(task.parameters);
+    const changed = new Map<string, Float32Array>();
+    const values = withChanges(task.parameters, changed);
     const columnScales = new Map<string, Float64Array>();
     let done = 0;
     for (const fold of foldsOf(config, block)) {
@@ -125,7 +127,7 @@ export const awqMethod: BlockMethod = {
       if (consumers.length === fold.consumers.length) {
         const { matrix, columns } = grams.get(consumers[0])!;
         const scales = searchScales(values, weights, consumers, matrix, columns, fold, recipe.awq.gridSteps);
-        for (const [name, changed] of applyFold(values, fold, scales)) values.set(name, changed);
+        for (const [name, scaled] of applyFold(values, fold, scales)) changed.set(name, scaled);
         for (const name of consumers) columnScales.set(name, scales);
       }
       reporter.progress(++done);
@@ -142,19 +144,21 @@ export const awqMethod: BlockMethod = {
       tensors.set(name, quantizeBilevelTensor(values.get(name)!, rows, columns, scheme, { name, range }));
       reporter.progress(++done);
     }
-    return { tensors, floats: changedFloats(task, values) };
+    return { tensors, floats: floatsToStore(task, changed) };
   },
 };
 
 /** Float parameters that took up scales, as they are stored. */
-function changedFloats(task: BlockTask, values: Parameters): Map<string, Float32Array> {
-  const { weights, parameters, context } = task;
-  const changed = new Map<string, Float32Array>();
-  for (const [name, array] of values) {
-    if (weights.has(name) || array === parameters.get(name)) continue;
-    changed.set(name, context.recipe.fixes.storedArithmetic ? array.map(roundToHalf) : array);
-  }
-  return changed;
+function floatsToStore(
+  { weights, context }: BlockTask,
+  changed: ReadonlyMap<string, Float32Array>,
+): Map<string, Float32Array> {
+  const { storedArithmetic } = context.recipe.fixes;
+  return new Map(
+    [...changed]
+      .filter(([name]) => !weights.has(name))
+      .map(([name, values]) => [name, storedArithmetic ? values.map(roundToHalf) : values]),
+  );
 }
 
 /** The powers' scales with the least squared output error of the consumers, rounded to nearest. */
