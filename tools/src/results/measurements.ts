@@ -75,7 +75,7 @@ function measured({ command, result }: JobRecord): Measured {
   return { command, evaluation: result as unknown as Evaluation };
 }
 
-async function readPredictions(options: ResultsOptions, id: string): Promise<Prediction[]> {
+export async function readPredictions(options: ResultsOptions, id: string): Promise<Prediction[]> {
   const text = await readFile(predictionsFile(options, id), 'utf8');
   return text
     .trimEnd()
@@ -91,6 +91,8 @@ function pair(
   const answers = new Map(model.map((prediction) => [prediction.index, prediction]));
   return float.flatMap(({ index, category, hit, chance }) => {
     const other = answers.get(index);
-    return other === undefined ? [] : [{ category, float: hit, model: other.hit, chance: chance.blind }];
+    return other === undefined
+      ? []
+      : [{ category, float: Number(hit), model: Number(other.hit), chance: chance.blind }];
   });
 }

@@ -7,7 +7,7 @@ const SHIPPED: Readonly<Record<string, string>> = {
   '4bit-speedq': 'web/public/models/pico-4bit',
 };
 /** What the quantizer trains on; the pipeline draws the same. */
-export const CALIBRATION = 'runs/data/calibration';
+const CALIBRATION = 'runs/data/calibration';
 const CALIBRATION_SEED = 20;
 const CALIBRATION_COUNT = 12_000;
 /** Drawn from the contents that training never shows. */
@@ -71,13 +71,16 @@ export function testData(options: ResultsOptions): Job {
   };
 }
 
-export function calibrationData(): Job {
-  const drawn = ['--seed', `${CALIBRATION_SEED}`, '--count', `${CALIBRATION_COUNT}`];
+/** Other counts than the pipeline's have folders of their own. */
+export function calibrationData(count = CALIBRATION_COUNT): Job {
+  const drawn = ['--seed', `${CALIBRATION_SEED}`, '--count', `${count}`];
+  const suffix = count === CALIBRATION_COUNT ? '' : `-${count}`;
+  const out = `${CALIBRATION}${suffix}`;
   return {
-    id: 'calibration-data',
-    argv: ['data', ...drawn, '--out', CALIBRATION],
+    id: `calibration-data${suffix}`,
+    argv: ['data', ...drawn, '--out', out],
     inputs: [],
-    outputs: [CALIBRATION],
+    outputs: [out],
     keepExisting: true,
   };
 }

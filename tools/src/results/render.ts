@@ -1,9 +1,9 @@
 import type { Evaluation } from '../eval/evaluate.ts';
 import type { CategoryScore, Score } from '../eval/scores.ts';
 import { wilsonInterval } from '../eval/statistics.ts';
-import type { StorageRow } from '../packing/summary.ts';
 import { accuracy, bytes, percent, table, withInterval } from './markdown.ts';
 import type { Measurements, MeasuredVariant } from './measurements.ts';
+import { averageBits, linearBits } from './storage.ts';
 
 /** The aims of the float model, in percent. */
 const AIMS = [
@@ -175,18 +175,6 @@ function klRatios(variants: readonly MeasuredVariant[]): string[] {
     if (ours === undefined || plain === undefined) return [];
     return [`- ${recipe}: the KL of speedq is ${(ours / plain).toFixed(2)} of rtn's.`];
   });
-}
-
-/** Of the quantized linears of encoder and language model. */
-function linearBits(storage: readonly StorageRow[]): number {
-  return averageBits(
-    storage.filter(({ part, scheme }) => /vision|language/.test(part) && /bit/.test(scheme)),
-  );
-}
-
-function averageBits(storage: readonly StorageRow[]): number {
-  const total = storage.reduce((sum, row) => sum + row.bytes, 0);
-  return (8 * total) / storage.reduce((sum, row) => sum + row.parameters, 0);
 }
 
 function commands({ testCommand, calibrationCommand, float, variants }: Measurements): string {

@@ -8,9 +8,9 @@ describe('retention', () => {
   it('is the ratio of accuracies, raw and above chance', () => {
     // Float 90 of 100, model 70 of 100, chance 50 %: 7/9, and 20/40.
     const pairs = [
-      ...repeat(70, { float: true, model: true, chance: 0.5 }),
-      ...repeat(20, { float: true, model: false, chance: 0.5 }),
-      ...repeat(10, { float: false, model: false, chance: 0.5 }),
+      ...repeat(70, { float: 1, model: 1, chance: 0.5 }),
+      ...repeat(20, { float: 1, model: 0, chance: 0.5 }),
+      ...repeat(10, { float: 0, model: 0, chance: 0.5 }),
     ];
     const { raw, rawInterval, corrected, correctedInterval } = retention(pairs);
     expect(raw).toBeCloseTo(7 / 9, 12);
@@ -25,8 +25,8 @@ describe('retention', () => {
 
   it('has no spread where both models agree everywhere', () => {
     const pairs = [
-      ...repeat(30, { float: true, model: true, chance: 0.25 }),
-      ...repeat(10, { float: false, model: false, chance: 0.25 }),
+      ...repeat(30, { float: 1, model: 1, chance: 0.25 }),
+      ...repeat(10, { float: 0, model: 0, chance: 0.25 }),
     ];
     expect(retention(pairs)).toEqual({
       raw: 1,
@@ -37,9 +37,9 @@ describe('retention', () => {
   });
 
   it('says nothing where the float model knows nothing', () => {
-    const { raw, corrected } = retention(repeat(5, { float: false, model: true, chance: 0 }));
+    const { raw, corrected } = retention(repeat(5, { float: 0, model: 1, chance: 0 }));
     expect(raw).toBeNaN();
     expect(corrected).toBeNaN();
-    expect(retention(repeat(4, { float: true, model: true, chance: 1 })).corrected).toBeNaN();
+    expect(retention(repeat(4, { float: 1, model: 1, chance: 1 })).corrected).toBeNaN();
   });
 });

@@ -2,10 +2,10 @@ import { createRandom } from '../data/random.ts';
 import { correctedRetention } from '../eval/scores.ts';
 import type { Interval } from '../eval/statistics.ts';
 
-/** One question answered by both models. */
+/** One question answered by both models: 1 where right, a share over several runs. */
 export interface Pair {
-  readonly float: boolean;
-  readonly model: boolean;
+  readonly float: number;
+  readonly model: number;
   /** What a blind guess scores there. */
   readonly chance: number;
 }
@@ -42,8 +42,8 @@ function ratios(pairs: readonly Pair[]): { raw: number; corrected: number } {
   let model = 0;
   let chance = 0;
   for (const pair of pairs) {
-    if (pair.float) float++;
-    if (pair.model) model++;
+    float += pair.float;
+    model += pair.model;
     chance += pair.chance;
   }
   return {
@@ -53,7 +53,7 @@ function ratios(pairs: readonly Pair[]): { raw: number; corrected: number } {
 }
 
 /** The 2.5 % and 97.5 % quantiles. */
-function middle(values: readonly number[]): Interval {
+export function middle(values: readonly number[]): Interval {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   if (sorted.length === 0) return [NaN, NaN];
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];

@@ -45,7 +45,10 @@ async function run(argv: readonly string[]): Promise<void> {
       if (chosen.some(({ method }) => method === 'speedq')) await runJob(calibrationData(), { out, log });
       chains.push(...chosen.map((variant) => variantJobs(options, variant)));
     }
-    await sideBySide(chains, workers, (job) => runJob(job, { out, log }));
+    const tasks = chains.map((chain) => async () => {
+      for (const job of chain) await runJob(job, { out, log });
+    });
+    await sideBySide(tasks, workers);
   }
   await writeFile(options.docs, renderResults(await readMeasurements(options), RUNNER));
   log(options.docs);

@@ -1,22 +1,16 @@
-import type { Job } from './plan.ts';
-
-/** Each chain in order, `workers` chains at a time. A failure lets the others finish, then is thrown. */
-export async function sideBySide(
-  chains: readonly (readonly Job[])[],
-  workers: number,
-  work: (job: Job) => Promise<void>,
-): Promise<void> {
-  const waiting = [...chains];
+/** `workers` tasks at a time, in order. A failure lets the others finish, then is thrown. */
+export async function sideBySide(tasks: readonly (() => Promise<void>)[], workers: number): Promise<void> {
+  const waiting = [...tasks];
   const failures: unknown[] = [];
-  const takeChains = async (): Promise<void> => {
-    for (let chain = waiting.shift(); chain !== undefined; chain = waiting.shift()) {
+  const takeTasks = async (): Promise<void> => {
+    for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) {
       try {
-        for (const job of chain) await work(job);
+        await task();
       } catch (error) {
         failures.push(error);
       }
     }
   };
-  await Promise.all(Array.from({ length: workers }, takeChains));
+  await Promise.all(Array.from({ length: workers }, takeTasks));
   if (failures.length > 0) throw failures[0];
 }
