@@ -11,8 +11,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createGenerator, testMix } from '../../tools/src/data/index.ts';
-import { Examinee } from '../../tools/src/eval/answer.ts';
+import { encodeQuestion } from '../../tools/src/eval/answer.ts';
 import { openModel } from '../../tools/src/eval/open-model.ts';
+import { SequentialExaminee } from '../../tools/src/eval/sequential-examinee.ts';
 import { ggufName } from '../../tools/src/export/gguf/names.ts';
 import { withModelFolder } from '../../tools/src/model-folder.ts';
 import { Report, repositoryRoot, runNode, runPython, speedq, withTemporaryFolder } from './support.ts';
@@ -85,7 +86,7 @@ report.finish();
 /** Questions without a picture. */
 async function askLlama(name: string, packed: string, model: string, folder: string, library: string) {
   const reference = await openModel(packed, 'cpu', { threads: 1, maxContext: 256 });
-  const examinee = new Examinee(reference);
+  const examinee = new SequentialExaminee(reference);
   const generator = createGenerator({ seed: SEED, split: 'test', mix: testMix });
   const texts: string[] = [];
   for (let index = 0; texts.length < QUESTIONS; index++) {
@@ -94,12 +95,8 @@ async function askLlama(name: string, packed: string, model: string, folder: str
   }
   const asked = [];
   for (const question of texts) {
-    const prompt = examinee.encode(question, []);
-    const { ids } = await examinee.ask(prompt, {
-      maxNewTokens: MAX_NEW_TOKENS,
-      target: [],
-      needForced: false,
-    });
+    const prompt = encodeQuestion(reference, question, []);
+    const { ids } = await examinee.ask({ prompt, target: [] }, { maxNewTokens: MAX_NEW_TOKENS });
     asked.push({
       text: reference.tokenizer.decode(prompt.ids, { skipSpecial: false }),
       ids: Array.from(prompt.ids),

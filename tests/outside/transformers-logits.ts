@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OnnxModel } from '@speedq/onnx';
 import { createGenerator, testMix } from '../../tools/src/data/index.ts';
-import { Examinee } from '../../tools/src/eval/answer.ts';
+import { encodeQuestion } from '../../tools/src/eval/answer.ts';
 import { openModel } from '../../tools/src/eval/open-model.ts';
 import { withModelFolder } from '../../tools/src/model-folder.ts';
 import { writeFloatCheckpoint } from '../../tools/src/packing/float-checkpoint.ts';
@@ -110,7 +110,7 @@ async function askPico(packed: string): Promise<Case> {
   const sample = Array.from({ length: 100 }, (_, i) => generator.sample(i)).find(({ size }) => size > 0)!;
   const model = await openModel(packed, 'cpu', { threads: 1, maxContext: 16 });
   const picture = model.toPicture({ width: sample.size, height: sample.size, data: sample.rgb });
-  const { ids } = new Examinee(model).encode(sample.questions[0].question, [picture]);
+  const { ids } = encodeQuestion(model, sample.questions[0].question, [picture]);
   model.engine.destroy();
   return { ids: Array.from(ids), ...picture, imageTokenId: await imageToken(packed) };
 }

@@ -4,7 +4,8 @@ import type { Picture } from '@speedq/runtime';
 import { expect } from 'vitest';
 import { createGenerator, testMix } from '../../tools/src/data/index.ts';
 import type { Question } from '../../tools/src/data/index.ts';
-import { Examinee } from '../../tools/src/eval/answer.ts';
+import { encodeQuestion } from '../../tools/src/eval/answer.ts';
+import { SequentialExaminee } from '../../tools/src/eval/sequential-examinee.ts';
 import type { OpenModel } from '../../tools/src/eval/open-model.ts';
 import { speedq, temporaryFolder } from '../support/run-command.ts';
 import { writeRandomPico } from '../support/random-pico.ts';
@@ -70,7 +71,7 @@ function topTwo(row: Float32Array): [number, number] {
 }
 
 export async function compareGreedy(kernels: OpenModel, reference: OpenModel) {
-  const [onKernels, onCPU] = [new Examinee(kernels), new Examinee(reference)];
+  const [onKernels, onCPU] = [new SequentialExaminee(kernels), new SequentialExaminee(reference)];
   const [stop] = reference.codec.stopTokens;
   const { vocabSize } = reference.engine;
   const differences: string[] = [];
@@ -80,12 +81,12 @@ export async function compareGreedy(kernels: OpenModel, reference: OpenModel) {
   for (const { rgb, questions } of drawQuestions()) {
     const pictures: Picture[] = rgb === undefined ? [] : [kernels.toPicture(rgb)];
     for (const { question } of questions) {
-      const prompt = onKernels.encode(question, pictures);
-      const options = { maxNewTokens: MAX_NEW_TOKENS, target: [], needForced: false };
-      const { ids, text } = await onKernels.ask(prompt, options);
+      const prompt = encodeQuestion(kernels, question, pictures);
+      const options = { maxNewTokens: MAX_NEW_TOKENS };
+      const { ids, text } = await onKernels.ask({ prompt, target: [] }, options);
       // What the kernels said serves the reference as draft: it accepts tokens only while they are its own.
       const target = ids.length === MAX_NEW_TOKENS ? ids : [...ids, stop];
-      const expected = await onCPU.ask(prompt, { ...options, target, needForced: true });
+      const expected = await onCPU.ask({ prompt, target }, { ...options, needForced: true });
       answers.add(text);
       const most = Math.max(ids.length, expected.ids.length);
       const at = Array.from({ length: most }, (_, i) => i).find((i) => ids[i] !== expected.ids[i]);
@@ -98,8 +99,8 @@ export async function compareGreedy(kernels: OpenModel, reference: OpenModel) {
         differences.push(`${question} → ${text}, expected ${expected.text} (token ${at}, margin ${margin})`);
       }
     }
-    onKernels.forgetPictures();
-    onCPU.forgetPictures();
+    onKernels.keepPictures([]);
+    onCPU.keepPictures([]);
   }
   return { differences, answers, tokens, ties };
 }

@@ -32,7 +32,7 @@ export interface LanguageContext {
    * the rows of a query head follow those of the one before it in its group.
    */
   readonly observeAttention?: (layer: number, probabilities: Tensor) => void;
-  /** Decoding: past keys and values of a layer [1, kv, past, d]; present ones are handed back. */
+  /** Decoding: past keys and values of a layer [batch, kv, past, d]; present ones are handed back. */
   readonly cache?: {
     readonly past: (layer: number) => { readonly key: Tensor; readonly value: Tensor };
     readonly present: (layer: number, key: Tensor, value: Tensor) => void;

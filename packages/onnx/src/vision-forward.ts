@@ -1,7 +1,7 @@
 import { visionBlock, visionEmbed } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { Graph } from './graph.ts';
-import type { Parameters } from './inference.ts';
+import type { Parameters } from './parameters.ts';
 import { OnnxOps } from './onnx-ops.ts';
 import { feedParameters, GraphParameters, parameterShapes } from './qat/graph-parameters.ts';
 import type { ParameterShapes } from './qat/graph-parameters.ts';

@@ -41,9 +41,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function argumentsOf(name: string): string[] {
+function argumentsOf(name: string, batch = 1): string[] {
   const files = ['--out', join(folder, `${name}.jsonl`), '--predictions', join(folder, `${name}.tsv`)];
-  return ['eval', PICO, '--data', join(folder, data), ...files, '--max-new-tokens', '6', '--threads', '1'];
+  const settings = ['--max-new-tokens', '6', '--threads', '1', '--batch', `${batch}`];
+  return ['eval', PICO, '--data', join(folder, data), ...files, ...settings];
 }
 
 async function run(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -63,35 +64,42 @@ const lastEvent = (stdout: string) =>
 const read = (file: string) => readFile(join(folder, file), 'utf8');
 
 describe('a run killed in the middle', () => {
-  it('goes on where it was and ends like one that was not', async () => {
-    const child = spawn(process.execPath, [COMMAND, ...argumentsOf('killed')], { stdio: 'ignore' });
-    const log = join(folder, '.killed.jsonl.answers');
-    const answered = async () => (existsSync(log) ? (await readFile(log, 'utf8')).split('\n').length - 2 : 0);
-    while (child.exitCode === null && (await answered()) < 3) await wait(5);
-    child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('close', resolve));
-    expect(child.signalCode).toBe('SIGKILL');
-    expect(existsSync(join(folder, 'killed.jsonl'))).toBe(false);
-    const done = await answered();
-    expect(done).toBeGreaterThanOrEqual(3);
-    expect(done).toBeLessThan(QUESTIONS);
-    // What is in the log is not asked again: an answer changed there is what comes out.
-    const lines = (await readFile(log, 'utf8')).split('\n');
-    const first = JSON.parse(lines[1]) as { prediction: string };
-    await writeFile(log, `${lines.slice(0, -1).join('\n')}\n{"index":"torn`);
+  it.each([1, 4])(
+    'goes on where it was and ends like one that was not, %i at once',
+    async (batch) => {
+      const child = spawn(process.execPath, [COMMAND, ...argumentsOf('killed', batch)], { stdio: 'ignore' });
+      const log = join(folder, '.killed.jsonl.answers');
+      const answered = async () =>
+        existsSync(log) ? (await readFile(log, 'utf8')).split('\n').length - 2 : 0;
+      while (child.exitCode === null && (await answered()) < 3) await wait(5);
+      child.kill('SIGKILL');
+      await new Promise((resolve) => child.once('close', resolve));
+      expect(child.signalCode).toBe('SIGKILL');
+      expect(existsSync(join(folder, 'killed.jsonl'))).toBe(false);
+      const done = await answered();
+      expect(done).toBeGreaterThanOrEqual(3);
+      expect(done).toBeLessThan(QUESTIONS);
+      // What is in the log is not asked again: an answer changed there is what comes out.
+      const lines = (await readFile(log, 'utf8')).split('\n');
+      const first = JSON.parse(lines[1]) as { prediction: string };
+      await writeFile(log, `${lines.slice(0, -1).join('\n')}\n{"index":"torn`);
 
-    const resumed = await run(...argumentsOf('killed'));
-    const whole = await run(...argumentsOf('whole'));
-    expect(resumed.code, resumed.stderr).toBe(0);
-    expect(whole.code, whole.stderr).toBe(0);
-    expect(resumed.stdout).toBe(whole.stdout);
-    expect(await read('killed.jsonl')).toBe(await read('whole.jsonl'));
-    expect(await read('killed.tsv')).toBe(await read('whole.tsv'));
-    expect((await read('killed.jsonl')).split('\n')).toHaveLength(QUESTIONS + 1);
-    expect(await read('killed.jsonl')).toContain(JSON.stringify(first.prediction));
-    expect(existsSync(log)).toBe(false);
-    expect(whole.stdout).toMatch(/^Overall +\d/m);
-  }, 120_000);
+      const resumed = await run(...argumentsOf('killed', batch));
+      const whole = await run(...argumentsOf('whole', batch));
+      expect(resumed.code, resumed.stderr).toBe(0);
+      expect(whole.code, whole.stderr).toBe(0);
+      expect(resumed.stdout).toBe(whole.stdout);
+      expect(await read('killed.jsonl')).toBe(await read('whole.jsonl'));
+      expect(await read('killed.tsv')).toBe(await read('whole.tsv'));
+      expect((await read('killed.jsonl')).split('\n')).toHaveLength(QUESTIONS + 1);
+      expect(await read('killed.jsonl')).toContain(JSON.stringify(first.prediction));
+      expect(existsSync(log)).toBe(false);
+      expect(whole.stdout).toMatch(/^Overall +\d/m);
+      for (const file of ['killed.jsonl', 'killed.tsv', 'whole.jsonl', 'whole.tsv'])
+        await rm(join(folder, file));
+    },
+    120_000,
+  );
 
   it('is not taken up by a run that differs', async () => {
     const log = join(folder, '.other.jsonl.answers');
@@ -120,6 +128,20 @@ it('ends in a result for programs', async () => {
   expect(result).toMatchObject({ event: 'result', dataset: 'MMStar', count: 5, engine: 'cpu' });
   expect(result.score).toBe(100 * (result.accuracy as number));
 });
+
+it('answers several at once as one by one, on the CPU', async () => {
+  const answers = [];
+  for (const batch of [1, 3, 8]) {
+    const { code, stderr } = await run(...argumentsOf(`batch-${batch}`, batch));
+    expect(code, stderr).toBe(0);
+    answers.push(await read(`batch-${batch}.tsv`));
+  }
+  expect(answers[1]).toBe(answers[0]);
+  expect(answers[2]).toBe(answers[0]);
+  const other = await run(...argumentsOf('other', 2), '--engine', 'wasm');
+  expect(other.code).toBe(2);
+  expect(other.stderr).toMatch(/wasm engine holds one conversation.*--batch goes with --engine cpu/);
+}, 60_000);
 
 describe('--perplexity', () => {
   it('is of a text, and the model is as good as itself', async () => {

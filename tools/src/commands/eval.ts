@@ -62,6 +62,12 @@ export const evaluate = defineCommand({
       min: 1,
       description: 'longest answer in tokens (default: 128; 4096 for a data set of VLMEvalKit)',
     },
+    batch: {
+      type: 'integer',
+      min: 1,
+      default: 1,
+      description: 'questions answered together, on the cpu engine; memory grows with them',
+    },
     window: { type: 'integer', min: 2, default: 2048, description: 'tokens --perplexity cuts a text into' },
     seed: { type: 'integer', min: 0, default: 0, description: 'of --limit' },
     threads: { type: 'integer', min: 1, description: 'threads of the cpu engine (default: all cores)' },
@@ -91,6 +97,12 @@ export const evaluate = defineCommand({
       throw new SpeedqError(
         'invalid-argument',
         '--blank-pictures and --shuffle-pictures exclude each other; run eval twice.',
+      );
+    }
+    if (options.batch > 1 && options.engine !== 'cpu') {
+      throw new SpeedqError(
+        'invalid-argument',
+        `The ${options.engine} engine holds one conversation, as it does in browsers: --batch goes with --engine cpu.`,
       );
     }
     for (const file of [options.out, options.predictions]) {

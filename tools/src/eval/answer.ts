@@ -1,7 +1,13 @@
-import { generate, promptAfter, promptBefore, reusablePrefix } from '@speedq/runtime';
-import type { ChatMessage, EncodedPrompt, ImageFeaturesHandle, Picture } from '@speedq/runtime';
+import type { ChatMessage, EncodedPrompt, Picture } from '@speedq/runtime';
 import { argmax } from './engine.ts';
 import type { OpenModel } from './open-model.ts';
+
+/** A question as a model reads it. */
+export interface EncodedQuestion {
+  readonly prompt: EncodedPrompt;
+  /** The right answer's ids with the stop token after them; [] where it is unknown or not wanted. */
+  readonly target: readonly number[];
+}
 
 export interface Answer {
   /** Greedy ids, the stop token not among them. */
@@ -13,123 +19,83 @@ export interface Answer {
 
 export interface AnswerOptions {
   readonly maxNewTokens: number;
-  /** The right answer's ids with the stop token after them; [] where it is unknown. */
-  readonly target: readonly number[];
   /** Compute `forced` on an engine where that costs more than generating. */
-  readonly needForced: boolean;
+  readonly needForced?: boolean;
   readonly signal?: AbortSignal;
 }
 
-/**
- * Asks one model question after question, keeping in its cache what two questions in a row have in common and
- * encoding a picture once.
- */
-export class Examinee {
+/** A model that is asked questions. */
+export interface Examinee {
   readonly model: OpenModel;
-  private cached: EncodedPrompt = { ids: new Uint32Array(0), images: [] };
-  private readonly features = new Map<Picture, ImageFeaturesHandle>();
+  /** Answers in the order of the questions; they depend on no question of another call. */
+  answer(questions: readonly EncodedQuestion[], options: AnswerOptions): AsyncGenerator<Answer, void, void>;
+  /** Frees the features of the pictures that are not among these. */
+  keepPictures(pictures: readonly Picture[]): void;
+}
 
-  constructor(model: OpenModel) {
-    this.model = model;
+/** The pictures, then the text, as one message of the user. */
+export function encodeQuestion(
+  { codec }: OpenModel,
+  text: string,
+  pictures: readonly Picture[],
+): EncodedPrompt {
+  const images = pictures.map((picture) => ({ type: 'image' as const, picture }));
+  const message: ChatMessage = { role: 'user', parts: [...images, { type: 'text', text }] };
+  return codec.encode([message], true);
+}
+
+/** An answer while it is generated: greedy ids until a stop token or `limit` of them. */
+export class GrowingAnswer {
+  readonly ids: number[] = [];
+  isOver = false;
+  private readonly stopTokens: ReadonlySet<number>;
+  private readonly limit: number;
+
+  /** @param limit at least 1 */
+  constructor(stopTokens: ReadonlySet<number>, limit: number) {
+    this.stopTokens = stopTokens;
+    this.limit = limit;
   }
 
-  /** Forgets what is in the cache, so that answers do not depend on what was asked before. */
-  startOver(): void {
-    this.model.engine.truncate(0);
-    this.cached = { ids: new Uint32Array(0), images: [] };
-  }
-
-  encode(text: string, pictures: readonly Picture[]): EncodedPrompt {
-    const images = pictures.map((picture) => ({ type: 'image' as const, picture }));
-    const message: ChatMessage = { role: 'user', parts: [...images, { type: 'text', text }] };
-    return this.model.codec.encode([message], true);
-  }
-
-  async ask(prompt: EncodedPrompt, options: AnswerOptions): Promise<Answer> {
-    const { engine } = this.model;
-    const { target, needForced, signal } = options;
-    signal?.throwIfAborted();
-    const reused = reusablePrefix(this.cached, prompt);
-    engine.truncate(reused);
-    this.cached = promptBefore(prompt, reused);
-    const { ids, images } = promptAfter(prompt, reused);
-    const features: ImageFeaturesHandle[] = [];
-    for (const { picture } of images) features.push(await this.encodePicture(picture));
-
-    // On the CPU the right answer rides along with the prompt almost for free, and is mostly what comes out.
-    const hasTarget = target.length > 0 && (needForced || engine.kind === 'cpu');
-    const answer = hasTarget
-      ? await this.generateWithDraft(ids, features, options)
-      : { ids: await this.generate(ids, features, options) };
-    if (engine.length > prompt.ids.length) engine.truncate(prompt.ids.length);
-    this.cached = promptBefore(prompt, engine.length);
-    return { ...answer, text: this.decode(answer.ids) };
-  }
-
-  /** Frees the pictures seen so far. */
-  forgetPictures(): void {
-    for (const features of this.features.values()) features.destroy();
-    this.features.clear();
+  add(token: number): void {
+    if (this.stopTokens.has(token)) {
+      this.isOver = true;
+      return;
+    }
+    this.ids.push(token);
+    this.isOver = this.ids.length === this.limit;
   }
 
   /**
-   * Speculative decoding with the right answer as draft: one run gives the logits at each of its tokens; they
-   * are the greedy answer's as long as both agree, and from there on it is generated token by token.
+   * Speculative decoding with the right answer as draft: `logits` [draft.length, vocabSize], each row computed behind
+   * the draft's ids before it, tell the greedy ids up to the first that differs from the draft. Without a draft one
+   * row tells one id.
    */
-  private async generateWithDraft(
-    ids: Uint32Array,
-    features: readonly ImageFeaturesHandle[],
-    options: AnswerOptions,
-  ): Promise<{ ids: number[]; forced: Float32Array }> {
-    const { target, maxNewTokens } = options;
-    const { engine, codec } = this.model;
-    const start = engine.length + ids.length;
-    const forced = await engine.forward(concat(ids, target.slice(0, -1)), features, target.length);
-    const answer: number[] = [];
-    for (let i = 0; i < target.length; i++) {
-      const token = argmax(forced, i * engine.vocabSize, (i + 1) * engine.vocabSize);
-      if (codec.stopTokens.has(token) || answer.length === maxNewTokens) break;
-      answer.push(token);
-      if (token === target[i]) continue;
-      engine.truncate(start + i);
-      if (answer.length < maxNewTokens) {
-        const rest = { ...options, maxNewTokens: maxNewTokens - answer.length };
-        answer.push(...(await this.generate(Uint32Array.of(token), [], rest)));
-      }
-      break;
+  addDrafted(logits: Float32Array, vocabSize: number, draft: readonly number[]): void {
+    for (let row = 0; (row + 1) * vocabSize <= logits.length; row++) {
+      const token = argmax(logits, row * vocabSize, (row + 1) * vocabSize);
+      this.add(token);
+      if (this.isOver || token !== draft[row]) return;
     }
-    return { ids: answer, forced };
-  }
-
-  private async generate(
-    ids: Uint32Array,
-    features: readonly ImageFeaturesHandle[],
-    { maxNewTokens, signal }: AnswerOptions,
-  ): Promise<number[]> {
-    const { engine, codec } = this.model;
-    const { stopTokens } = codec;
-    const answer: number[] = [];
-    for await (const id of generate(engine, ids, features, { maxNewTokens, stopTokens, signal })) {
-      answer.push(id);
-    }
-    return answer;
-  }
-
-  private decode(ids: readonly number[]): string {
-    const decoder = this.model.codec.createDecoder();
-    return ids.map((id) => decoder.push(id)).join('') + decoder.finish();
-  }
-
-  private async encodePicture(picture: Picture): Promise<ImageFeaturesHandle> {
-    const known = this.features.get(picture);
-    if (known !== undefined) return known;
-    const features = await this.model.engine.encodeImages(picture.pixels, picture.tiles);
-    this.features.set(picture, features);
-    return features;
   }
 }
 
-function concat(ids: Uint32Array, more: readonly number[]): Uint32Array {
+/** Tokens that an answer to this prompt may have. */
+export function answerLimit(model: OpenModel, prompt: EncodedPrompt, maxNewTokens: number): number {
+  return Math.min(maxNewTokens, model.engine.maxContext - prompt.ids.length);
+}
+
+/** Whether the right answer can be computed behind its prompt. */
+export function hasRoomForTarget(model: OpenModel, { prompt, target }: EncodedQuestion): boolean {
+  return prompt.ids.length + target.length <= model.engine.maxContext;
+}
+
+export function decodeAnswer({ codec }: OpenModel, ids: readonly number[]): string {
+  const decoder = codec.createDecoder();
+  return ids.map((id) => decoder.push(id)).join('') + decoder.finish();
+}
+
+export function concatIds(ids: Uint32Array, more: readonly number[]): Uint32Array {
   const all = new Uint32Array(ids.length + more.length);
   all.set(ids);
   all.set(more, ids.length);

@@ -1,8 +1,10 @@
 import { SpeedqError } from '@speedq/format';
 import { MARKUP_TOKENS } from '@speedq/processor';
 import type { RgbImage } from '@speedq/processor';
-import { Examinee } from './answer.ts';
-import type { Answer } from './answer.ts';
+import type { Picture } from '@speedq/runtime';
+import { encodeQuestion } from './answer.ts';
+import type { EncodedQuestion, Examinee } from './answer.ts';
+import { BatchExaminee } from './batch-examinee.ts';
 import { compareAnswers, forcedLoss } from './comparison.ts';
 import type { Comparison, ForcedLoss } from './comparison.ts';
 import type { OpenModel } from './open-model.ts';
@@ -10,6 +12,7 @@ import { groupByPicture } from './pictures.ts';
 import type { PictureGroup, PictureMode } from './pictures.ts';
 import type { Question } from './question.ts';
 import type { RunLog } from './run-log.ts';
+import { SequentialExaminee } from './sequential-examinee.ts';
 
 /** What is kept of an asked question. */
 export interface Answered {
@@ -37,74 +40,141 @@ export interface AskOptions {
   /** Most tiles per picture of a question with so many; by default the model's own. */
   readonly maxTiles?: (pictures: number) => number;
   readonly maxNewTokens: number;
+  /** Questions that are answered together, on an engine that can. Default 1. */
+  readonly batch?: number;
   /** Answers of a run that was cut short are taken from there, new ones added. */
   readonly log?: RunLog<Answered>;
   readonly signal?: AbortSignal;
   readonly onAnswer?: (row: Question, answer: Answered) => void;
 }
 
+/** A question and the pictures it is shown with. */
+interface Asked {
+  readonly row: Question;
+  readonly group: PictureGroup;
+}
+
 /**
- * Asks every question, those about the same picture together; greedy answers by row index. An answer depends
- * on nothing outside its group, and only whole groups are taken from the log: an interrupted run ends like
- * one that was not.
+ * Asks every question, those about the same picture one after the other; greedy answers by row index. What is asked
+ * in one go, a group or a batch, depends on nothing else and is taken from the log only whole: an interrupted run ends
+ * like one that was not.
  */
 export async function askAll(options: AskOptions): Promise<Map<string, Answered>> {
-  const { rows, pictures: mode, seed = 0, log, onAnswer } = options;
-  const examinee = new Examinee(options.model);
-  const master = options.reference === undefined ? undefined : new Examinee(options.reference);
+  const { rows, pictures: mode, seed = 0, batch = 1, log, onAnswer } = options;
+  const session = new Session(options);
   const answers = new Map<string, Answered>();
-  for (const group of groupByPicture(rows, { mode, seed })) {
-    const known = group.rows.flatMap(({ index }) => log?.answers.get(index) ?? []);
-    const isDone = known.length === group.rows.length;
-    const found = isDone ? known : await askGroup(group, examinee, master, options);
+  for (const portion of portions(groupByPicture(rows, { mode, seed }), batch)) {
+    const known = portion.flatMap(({ row }) => log?.answers.get(row.index) ?? []);
+    const isDone = known.length === portion.length;
+    const found = isDone ? known : await session.ask(portion);
     if (!isDone) await log?.append(found);
     found.forEach((answer, i) => {
       answers.set(answer.index, answer);
-      if (isDone) onAnswer?.(group.rows[i], answer);
+      if (isDone) onAnswer?.(portion[i].row, answer);
     });
   }
+  session.end();
   return answers;
 }
 
-async function askGroup(
-  group: PictureGroup,
-  examinee: Examinee,
-  master: Examinee | undefined,
-  { promptOf, targetOf, prepare, maxTiles, maxNewTokens, signal, onAnswer }: AskOptions,
-): Promise<Answered[]> {
-  const loaded = await group.load();
-  const images = prepare?.(loaded) ?? loaded;
-  const tiles = maxTiles?.(images.length);
-  const pictures = images.map((image) => examinee.model.toPicture(image, tiles));
-  const { vocabSize } = examinee.model.engine;
-  examinee.startOver();
-  master?.startOver();
-  const answers: Answered[] = [];
-  for (const row of group.rows) {
-    const text = promptOf(row);
-    const prompt = examinee.encode(text, pictures);
-    const right = targetOf(row);
-    const target = right === undefined ? [] : targetIds(right, examinee.model);
-    const asked = { maxNewTokens, target, needForced: master !== undefined, signal };
-    const answer = await explain(row, () => examinee.ask(prompt, asked));
-    let expected: Answer | undefined;
-    if (master !== undefined) {
-      requireSameIds(prompt.ids, master.encode(text, pictures).ids, master.model.name);
-      expected = await explain(row, () => master.ask(prompt, asked));
-    }
-    const answered: Answered = {
-      index: row.index,
-      prompt: text,
-      prediction: answer.text,
-      ...(answer.forced === undefined ? {} : { loss: forcedLoss(answer.forced, target, vocabSize) }),
-      ...(expected === undefined ? {} : { comparison: compareAnswers(expected, answer, target, vocabSize) }),
-    };
-    answers.push(answered);
-    onAnswer?.(row, answered);
+/** One at a time: group by group; else so many questions, whatever their pictures. */
+function portions(groups: readonly PictureGroup[], batch: number): Asked[][] {
+  const asked = groups.map((group) => group.rows.map((row) => ({ row, group })));
+  if (batch === 1) return asked;
+  const all = asked.flat();
+  return Array.from({ length: Math.ceil(all.length / batch) }, (_, i) =>
+    all.slice(i * batch, (i + 1) * batch),
+  );
+}
+
+/** The models of a run, and the pictures of the questions at hand. */
+class Session {
+  private readonly options: AskOptions;
+  private readonly examinee: Examinee;
+  private readonly reference: Examinee | undefined;
+  private shown = new Map<PictureGroup, readonly Picture[]>();
+
+  constructor(options: AskOptions) {
+    const create = (model: OpenModel): Examinee =>
+      (options.batch ?? 1) === 1 ? new SequentialExaminee(model) : new BatchExaminee(model);
+    this.options = options;
+    this.examinee = create(options.model);
+    this.reference = options.reference === undefined ? undefined : create(options.reference);
   }
-  examinee.forgetPictures();
-  master?.forgetPictures();
-  return answers;
+
+  async ask(portion: readonly Asked[]): Promise<Answered[]> {
+    const { examinee, reference } = this;
+    const { promptOf, maxNewTokens, signal, onAnswer } = this.options;
+    const { vocabSize } = examinee.model.engine;
+    await this.show(portion);
+    const questions = portion.map((asked) => this.encode(asked));
+    const options = { maxNewTokens, needForced: reference !== undefined, signal };
+    const expected = reference?.answer(questions, options);
+    const answers: Answered[] = [];
+    for await (const answer of examinee.answer(questions, options)) {
+      const { row } = portion[answers.length];
+      const { target } = questions[answers.length];
+      const other = (await expected?.next())?.value;
+      const answered: Answered = {
+        index: row.index,
+        prompt: promptOf(row),
+        prediction: answer.text,
+        ...(answer.forced === undefined ? {} : { loss: forcedLoss(answer.forced, target, vocabSize) }),
+        ...(other ? { comparison: compareAnswers(other, answer, target, vocabSize) } : {}),
+      };
+      answers.push(answered);
+      onAnswer?.(row, answered);
+    }
+    return answers;
+  }
+
+  end(): void {
+    this.examinee.keepPictures([]);
+    this.reference?.keepPictures([]);
+  }
+
+  /** Loads the pictures of these questions and forgets all others. */
+  private async show(portion: readonly Asked[]): Promise<void> {
+    const { prepare, maxTiles } = this.options;
+    const shown = new Map<PictureGroup, readonly Picture[]>();
+    for (const { group } of portion) {
+      if (shown.has(group)) continue;
+      const known = this.shown.get(group);
+      if (known !== undefined) {
+        shown.set(group, known);
+        continue;
+      }
+      const loaded = await group.load();
+      const images = prepare?.(loaded) ?? loaded;
+      const tiles = maxTiles?.(images.length);
+      shown.set(
+        group,
+        images.map((image) => this.examinee.model.toPicture(image, tiles)),
+      );
+    }
+    this.shown = shown;
+    const pictures = [...shown.values()].flat();
+    this.examinee.keepPictures(pictures);
+    this.reference?.keepPictures(pictures);
+  }
+
+  /** @throws {SpeedqError} `context-exceeded`; `invalid-argument`: a reference of another tokenizer. */
+  private encode({ row, group }: Asked): EncodedQuestion {
+    const { model } = this.examinee;
+    const { promptOf, targetOf } = this.options;
+    const [text, pictures] = [promptOf(row), this.shown.get(group)!];
+    const prompt = encodeQuestion(model, text, pictures);
+    const right = targetOf(row);
+    const target = right === undefined ? [] : targetIds(right, model);
+    for (const one of [this.examinee, this.reference]) {
+      if (one === undefined) continue;
+      const needed = prompt.ids.length + (this.reference === undefined ? 1 : Math.max(1, target.length));
+      if (needed > one.model.engine.maxContext) throw tooLong(row, needed, one.model);
+      if (one !== this.examinee)
+        requireSameIds(prompt.ids, encodeQuestion(one.model, text, pictures).ids, one.model.name);
+    }
+    return { prompt, target };
+  }
 }
 
 /** The right answer as training writes it: its tokens and the end of the message. */
@@ -124,11 +194,10 @@ export function requireSameIds(ids: ArrayLike<number>, others: ArrayLike<number>
   );
 }
 
-async function explain<T>({ index }: Question, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof SpeedqError) || cause.code !== 'context-exceeded') throw cause;
-    throw new SpeedqError(cause.code, `Row ${index}: ${cause.message}`, { cause });
-  }
+function tooLong({ index }: Question, tokens: number, { name, engine }: OpenModel): SpeedqError {
+  return new SpeedqError(
+    'context-exceeded',
+    `Row ${index}: the question and the least of an answer take ${tokens} tokens, the context of ${name} holds ` +
+      `${engine.maxContext}. Leave the row out, or use fewer or smaller pictures.`,
+  );
 }

@@ -9,7 +9,7 @@ import type { Question } from './question.ts';
 
 export interface BenchmarkOptions extends Pick<
   AskOptions,
-  'rows' | 'model' | 'reference' | 'pictures' | 'seed' | 'maxNewTokens' | 'log' | 'signal'
+  'rows' | 'model' | 'reference' | 'pictures' | 'seed' | 'maxNewTokens' | 'batch' | 'log' | 'signal'
 > {
   readonly benchmark: Benchmark;
   readonly onProgress?: (done: number, hits: number) => void;

@@ -1,10 +1,11 @@
 import { SpeedqError } from '@speedq/format';
 import { OnnxModel } from '@speedq/onnx';
+import type { SequenceBatch } from '@speedq/onnx';
 import type { ImageFeaturesHandle } from '@speedq/runtime';
 import * as ort from 'onnxruntime-node';
 import type { ModelFolder } from '../model-folder.ts';
 import { argmax, contextOf } from './engine.ts';
-import type { Engine, EngineOptions } from './engine.ts';
+import type { BatchAddition, Engine, EngineBatch, EngineOptions } from './engine.ts';
 
 /** Rows of the language model's width, on the heap. */
 class HostFeatures implements ImageFeaturesHandle {
@@ -69,9 +70,8 @@ class CpuEngine implements Engine {
     images: readonly ImageFeaturesHandle[],
     rows: number,
   ): Promise<Float32Array> {
-    const features = images.length === 0 ? undefined : concat(images as readonly HostFeatures[]);
     this.logits = undefined;
-    const logits = await this.model.forward(ids, { features, logits: rows });
+    const logits = await this.model.forward(ids, { features: featuresOf(images), logits: rows });
     this.logits = logits.subarray((rows - 1) * this.vocabSize);
     return logits;
   }
@@ -100,6 +100,10 @@ class CpuEngine implements Engine {
     return Promise.resolve(this.currentLogits());
   }
 
+  openBatch(size: number): EngineBatch {
+    return new CpuBatch(this.model.openBatch(size));
+  }
+
   truncate(length: number): void {
     if (length >= this.length) return;
     this.model.truncate(length);
@@ -119,11 +123,39 @@ class CpuEngine implements Engine {
   }
 }
 
-function concat(images: readonly HostFeatures[]): Float32Array {
-  if (images.length === 1) return images[0].rows;
-  const all = new Float32Array(images.reduce((sum, { rows }) => sum + rows.length, 0));
+class CpuBatch implements EngineBatch {
+  private readonly sequences: SequenceBatch;
+
+  constructor(sequences: SequenceBatch) {
+    this.sequences = sequences;
+  }
+
+  get size(): number {
+    return this.sequences.size;
+  }
+
+  append(additions: readonly BatchAddition[]): Promise<Float32Array[]> {
+    return this.sequences.append(
+      additions.map(({ ids, images, rows }) => ({ ids, features: featuresOf(images), logits: rows })),
+    );
+  }
+
+  truncate(sequence: number, length: number): void {
+    this.sequences.truncate(sequence, length);
+  }
+
+  select(sequences: readonly number[]): void {
+    this.sequences.select(sequences);
+  }
+}
+
+/** The rows of all pictures, one after the other. */
+function featuresOf(images: readonly ImageFeaturesHandle[]): Float32Array | undefined {
+  const parts = images as readonly HostFeatures[];
+  if (parts.length < 2) return parts[0]?.rows;
+  const all = new Float32Array(parts.reduce((sum, { rows }) => sum + rows.length, 0));
   let at = 0;
-  for (const { rows } of images) {
+  for (const { rows } of parts) {
     all.set(rows, at);
     at += rows.length;
   }

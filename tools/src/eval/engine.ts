@@ -20,6 +20,29 @@ export interface Engine extends EngineModel<ImageFeaturesHandle> {
    * @returns logits [rows, vocabSize] after each of the last `rows` ids
    */
   forward(ids: Uint32Array, images: readonly ImageFeaturesHandle[], rows: number): Promise<Float32Array>;
+  /** Empty sequences that advance together, apart from the cache above; absent where only one fits. */
+  openBatch?(size: number): EngineBatch;
+}
+
+/** Several sequences, each of its own length, computed in one step. */
+export interface EngineBatch {
+  readonly size: number;
+  /** Appends to each sequence and resolves to each one's logits [rows, vocabSize]. */
+  append(additions: readonly BatchAddition[]): Promise<Float32Array[]>;
+  /** Forgets the tokens of a sequence beyond its first `length`. */
+  truncate(sequence: number, length: number): void;
+  /** Goes on with these sequences, in this order; one that is named twice becomes two. */
+  select(sequences: readonly number[]): void;
+}
+
+/** What a sequence of a batch gets in a step. */
+export interface BatchAddition {
+  /** [] for a sequence that waits while the others go on. */
+  readonly ids: Uint32Array;
+  /** For the image placeholders among `ids`, in order. */
+  readonly images: readonly ImageFeaturesHandle[];
+  /** Logits are wanted after each of the last so many ids. */
+  readonly rows: number;
 }
 
 export interface EngineOptions {

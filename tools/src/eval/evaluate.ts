@@ -15,7 +15,7 @@ import type { CategoryScore, Score, ScoredRow } from './scores.ts';
 /** Every row needs an answer. */
 export interface EvaluateOptions extends Pick<
   AskOptions,
-  'rows' | 'model' | 'reference' | 'seed' | 'log' | 'signal'
+  'rows' | 'model' | 'reference' | 'seed' | 'batch' | 'log' | 'signal'
 > {
   readonly style: PromptStyle;
   readonly pictures?: PictureMode;

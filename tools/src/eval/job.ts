@@ -36,6 +36,7 @@ export interface TableJob {
   readonly shufflePictures?: number;
   readonly prompts?: PromptStyle;
   readonly maxNewTokens?: number;
+  readonly batch: number;
   readonly seed: number;
   readonly threads?: number;
   readonly force: boolean;
@@ -79,6 +80,7 @@ export async function evaluateTable(job: TableJob, terminal: Terminal): Promise<
       limit: job.limit,
       seed: job.limit === undefined ? undefined : job.seed,
       maxNewTokens,
+      batch: job.batch,
     });
     const task = terminal.progress.start(`eval ${model.name}`, rows.length);
     const shared = {
@@ -88,6 +90,7 @@ export async function evaluateTable(job: TableJob, terminal: Terminal): Promise<
       pictures,
       seed: job.shufflePictures,
       maxNewTokens,
+      batch: job.batch,
       log,
       signal: terminal.signal,
       onProgress: (done: number, hits: number) =>

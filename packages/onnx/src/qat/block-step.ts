@@ -1,5 +1,5 @@
 import type { InternVLConfig } from '@speedq/model';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import { Session } from '../session.ts';
 import type { OrtModule } from '../session.ts';
 import { BlockTrunk } from './block-trunk.ts';

@@ -1,6 +1,6 @@
 import { parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';
 import { feedParameters, parameterShapes } from './graph-parameters.ts';

@@ -4,7 +4,7 @@ import { SpeedqError } from '@speedq/format';
 import { fakeQuantize } from '../fake-quantize.ts';
 import { learnedQuantize } from '../learned-quantize.ts';
 import type { Graph, Tensor } from '../graph.ts';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import type { Feed, Session } from '../session.ts';
 import type { TrunkOptions } from './options.ts';
 

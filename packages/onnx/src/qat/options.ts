@@ -1,5 +1,5 @@
 import type { BilevelScheme } from '@speedq/format';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import type { SessionOptions } from '../session.ts';
 
 /**

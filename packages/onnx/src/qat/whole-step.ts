@@ -2,7 +2,7 @@ import { languageModel, projector } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { differentiate } from '../autodiff.ts';
 import { Graph } from '../graph.ts';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import { OnnxOps } from '../onnx-ops.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';

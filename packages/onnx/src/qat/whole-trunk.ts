@@ -1,7 +1,7 @@
 import { languageBlock, languageEmbed, projector } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { Graph } from '../graph.ts';
-import type { Parameters } from '../inference.ts';
+import type { Parameters } from '../parameters.ts';
 import { OnnxOps } from '../onnx-ops.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';

@@ -1,5 +1,5 @@
 import { createGenerator, testMix } from '../../data/index.ts';
-import { Examinee } from '../../eval/answer.ts';
+import { encodeQuestion } from '../../eval/answer.ts';
 import { argmax } from '../../eval/engine.ts';
 import type { OpenModel } from '../../eval/open-model.ts';
 
@@ -22,7 +22,6 @@ export async function drawPictureQuestions(
   { seed, count, maxNewTokens }: { seed: number; count: number; maxNewTokens: number },
 ): Promise<PictureQuestion[]> {
   const generator = createGenerator({ seed, split: 'test', mix: { ...testMix, questionsPerPicture: 2 } });
-  const examinee = new Examinee(model);
   const drawn: PictureQuestion[] = [];
   for (let index = 0; drawn.length < count; index++) {
     const { rgb, size, questions } = generator.sample(index);
@@ -30,7 +29,7 @@ export async function drawPictureQuestions(
     const picture = model.toPicture({ width: size, height: size, data: rgb });
     const features = await model.engine.encodeImages(picture.pixels, picture.tiles);
     for (const { question } of questions.slice(0, count - drawn.length)) {
-      const { ids } = examinee.encode(question, [picture]);
+      const { ids } = encodeQuestion(model, question, [picture]);
       const answer = await greedy(model, ids, features, maxNewTokens);
       drawn.push({ question, ids, ...picture, ...answer });
     }
