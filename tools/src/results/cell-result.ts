@@ -2,6 +2,7 @@ import { SpeedqError } from '@speedq/format';
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Evaluation } from '../eval/evaluate.ts';
+import type { Divergence } from '../quantize/job.ts';
 import type { StorageRow } from '../packing/summary.ts';
 import { recordId } from './cell-jobs.ts';
 import type { Cell, ScheduleName } from './cells.ts';
@@ -22,6 +23,8 @@ export interface CellResult {
   /** Of quantized linears, of all parameters. */
   readonly linearBits: number;
   readonly averageBits: number;
+  /** KL to the float model on conversations kept out of the training data: what settings are chosen by. */
+  readonly heldOutKl?: number;
   readonly perplexity: number;
   readonly floatPerplexity: number;
   /** Question by question, in the test's order. */
@@ -58,6 +61,7 @@ export async function cellResult(options: CellOptions, cell: Cell): Promise<Cell
     fileBytes,
     linearBits: linearBits(storage),
     averageBits: averageBits(storage),
+    heldOutKl: (quantized!.result.divergence as Divergence | undefined)?.kl,
     perplexity,
     floatPerplexity: referencePerplexity,
     questions: {

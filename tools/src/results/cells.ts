@@ -97,6 +97,17 @@ export const CHANGES: Readonly<Record<string, Change>> = {
     does: 'scales and zero points trained too',
     recipe: { stage3: { learnedScales: true } },
   },
+  'rate-low': { does: 'language model at 2e-5', recipe: { stage3: { learningRate: 2e-5 } } },
+  'rate-high': { does: 'language model at 2e-4', recipe: { stage3: { learningRate: 2e-4 } } },
+  'scales-fast': { does: "scales at the weights' rate", recipe: { stage3: { scaleRate: 1 } } },
+  'blocks-slow': {
+    does: 'blocks at a third of the rates',
+    recipe: { blockwise: { learningRate: 0.003, scaleLearningRate: 0.001, zeroLearningRate: 0.003 } },
+  },
+  'blocks-fast': {
+    does: 'blocks at three times the rates',
+    recipe: { blockwise: { learningRate: 0.03, scaleLearningRate: 0.01, zeroLearningRate: 0.03 } },
+  },
   'stage-3-only': { does: 'encoder rounded to nearest', options: ['--stages', '3'] },
   'stages-1-2': { does: 'language model rounded to nearest', options: ['--stages', '1,2'] },
   'data-250': { does: '250 conversations', conversations: 250 },

@@ -19,6 +19,7 @@ function result(id: string, each: number, wrong = 0): CellResult {
     fileBytes: 4_000_000,
     linearBits: 2.5,
     averageBits: 3.5,
+    heldOutKl: 0.02,
     perplexity: 1.25,
     floatPerplexity: 1.2,
     questions: {
@@ -55,7 +56,9 @@ describe('methods', () => {
     const page = renderMethods(results, 'methods.svg');
     expect(page).toContain('| 2bit-g16 best | 2 | 2.5 | 4,000,000 | 95.0 ± 7.1 |');
     expect(page).toContain('0.01000 ± 0.00707 | 0.25 (0.25–0.25)');
-    expect(page).toContain('blocks see the quantized prefix alone | 1 | 0.03000 | 2.00 (2.00–2.00) |');
+    expect(page).toContain(
+      'blocks see the quantized prefix alone | 1 | 0.03000 | 2.00 (2.00–2.00) | 0.02000 |',
+    );
     expect(page).not.toContain('NaN');
   });
 

@@ -117,12 +117,23 @@ function changes(changed: readonly Group[], plain: readonly Group[]): string {
         `${runs.length}`,
         mean(runs.map(kl)).toFixed(5),
         ratio(klRatio(group, { ...base, runs: shared })),
+        mean(runs.map(heldOut)).toFixed(5),
+        mean(shared.map(heldOut)).toFixed(5),
         percent(mean(hitShares(group))),
         (mean(runs.map(({ seconds }) => seconds)) / 60).toFixed(1),
       ],
     ];
   });
-  const header = ['one thing changed', 'seeds', 'KL a token', 'KL over unchanged', 'accuracy %', 'minutes'];
+  const header = [
+    'one thing changed',
+    'seeds',
+    'KL a token',
+    'KL over unchanged',
+    'KL on kept-out data',
+    'unchanged',
+    'accuracy %',
+    'minutes',
+  ];
   return `### What each part is worth\n\n${table(header, rows)}`;
 }
 
@@ -134,6 +145,10 @@ function sorted(groups: readonly Group[]): Group[] {
 
 function accuracy({ questions: { hits } }: CellResult): number {
   return mean(Array.from(hits, Number));
+}
+
+function heldOut({ heldOutKl = NaN }: CellResult): number {
+  return heldOutKl;
 }
 
 function ratio({ value, interval: [low, high] }: Ratio): string {
