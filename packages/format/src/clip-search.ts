@@ -14,6 +14,8 @@ import type { BilevelScheme } from './schemes.ts';
 
 /** 1, 0.95, …, 0.55. */
 const STEPS = 10;
+/** Pairs of them. */
+export const CANDIDATES = STEPS * STEPS;
 const MIN_SCALE = Math.fround(1e-5);
 
 /**
@@ -58,6 +60,28 @@ export interface ClipSearchOptions {
   readonly name?: string;
   /** Score candidates by the reference's single-level quantizer instead of the one that is trained with. */
   readonly reference?: boolean;
+  /** A faster way to the same errors; undefined for what it does not cover. */
+  readonly openScorer?: (task: ScorerTask) => CandidateScorer | undefined;
+}
+
+export interface ScorerTask {
+  /** [rows, columns]. */
+  readonly weight: Float32Array;
+  readonly gram: Float64Array | Float32Array;
+  readonly scheme: BilevelScheme;
+}
+
+/** Scores ranges of one group of weights side by side. */
+export interface CandidateScorer {
+  /** Of each candidate: the range clamped to, the scale, and the zero point in codes or, with minima, in weights. */
+  readonly min: Float32Array;
+  readonly max: Float32Array;
+  readonly scale: Float32Array;
+  readonly offset: Float32Array;
+  /** Squared errors of the group's partial output, in float64. */
+  readonly errors: Float64Array;
+  /** Of the first `count` candidates, for the group of weights that begins at index · groupSize. */
+  score(index: number, group: number, count: number): void;
 }
 
 /**
@@ -88,7 +112,9 @@ export function searchClipRange(
   const full = groupRange(weight, rows, columns, groupSize, name);
   const best: GroupRange = { min: full.min.slice(), max: full.max.slice() };
   const Search = scheme.zero === 'minimum' ? MinimumSearch : GroupSearch;
-  const search = new Search(weight, gram, groupSize, maxCode(scheme), reference);
+  const task = { weight, gram, scheme };
+  const scorer = options.openScorer?.(task) ?? plainScorer(task);
+  const search = new Search(scorer, maxCode(scheme), reference);
   const groups = columns / groupSize;
   const visit = (index: number): void => search.run(index, index % groups, full, best);
   for (let index = 0; index < rows * groups; index++) visit(index);
@@ -104,38 +130,27 @@ export function searchClipRange(
   return best;
 }
 
-/** Tries all shrink factors on one group at a time; holds the scratch space. */
+/** Tries all shrink factors on one group at a time. */
 class GroupSearch {
-  protected readonly weight: Float32Array;
-  private readonly gram: Float64Array | Float32Array;
-  protected readonly groupSize: number;
-  protected readonly qmax: number;
-  private readonly reference: boolean;
-  protected readonly error: Float64Array;
   /** Second-level step and minimum while re-coding scales; NaN in the first pass. */
   protected step = NaN;
   protected minimum = NaN;
   /** Scales that leave step and minimum as they are. */
   private smallest = 0;
   protected largest = Infinity;
-  /** What candidates of the group at hand scored that are coded alike, while re-coding scales. */
-  private readonly keys = new Int32Array(STEPS * STEPS);
-  private readonly scores = new Float64Array(STEPS * STEPS);
-  private known = 0;
+  /** Scale and zero point (or minimum) that the last candidate was given. */
+  protected scale = 0;
+  protected offset = 0;
+  /** By what `choose` returns: the visit of a group in which a candidate had that number. */
+  private readonly lastSeen: Uint32Array;
+  private visits = 0;
 
   constructor(
-    weight: Float32Array,
-    gram: Float64Array | Float32Array,
-    groupSize: number,
-    qmax: number,
-    reference: boolean,
+    protected readonly scorer: CandidateScorer,
+    protected readonly qmax: number,
+    private readonly reference: boolean,
   ) {
-    this.weight = weight;
-    this.gram = gram;
-    this.groupSize = groupSize;
-    this.qmax = qmax;
-    this.reference = reference;
-    this.error = new Float64Array(groupSize);
+    this.lastSeen = new Uint32Array(16 * (qmax + 1) ** 3);
   }
 
   /** Fixes step and minimum from the block's present ranges; returns the two groups that determine them. */
@@ -169,117 +184,70 @@ class GroupSearch {
 
   run(index: number, group: number, full: GroupRange, best: GroupRange): void {
     const { fround } = Math;
-    let bestError = Infinity;
-    this.known = 0;
+    const { scorer, lastSeen } = this;
+    const visit = ++this.visits;
+    let count = 0;
     for (let i = 0; i < STEPS; i++) {
       const max = fround(full.max[index] * fround(1 - i / 20));
       for (let j = 0; j < STEPS; j++) {
         const min = fround(full.min[index] * fround(1 - j / 20));
-        const s = this.scaleOf(min, max);
-        if (s < this.smallest || s > this.largest) continue;
-        const error = this.score(index, group, min, max, s);
-        if (error < bestError) {
-          bestError = error;
-          best.min[index] = min;
-          best.max[index] = max;
-        }
+        const key = this.choose(min, max);
+        if (key === REFUSED || (key >= 0 && lastSeen[key] === visit)) continue;
+        if (key >= 0) lastSeen[key] = visit;
+        scorer.min[count] = min;
+        scorer.max[count] = max;
+        scorer.scale[count] = this.scale;
+        scorer.offset[count++] = this.offset;
       }
+    }
+    scorer.score(index, group, count);
+    let least = Infinity;
+    for (let k = 0; k < count; k++) {
+      if (!(scorer.errors[k] < least)) continue;
+      least = scorer.errors[k];
+      best.min[index] = scorer.min[k];
+      best.max[index] = scorer.max[k];
     }
   }
 
-  /** Squared error of the group's partial output when clamped to [min, max] and quantized. */
-  protected score(index: number, group: number, min: number, max: number, chosen: number): number {
+  /**
+   * Sets scale and offset of the range. Returns REFUSED, or a number that ranges which code all weights alike
+   * share, or UNIQUE.
+   */
+  protected choose(min: number, max: number): number {
     const { fround } = Math;
     const { step, minimum, qmax } = this;
-    if (!(step >= 0)) return this.quantizedError(index, group, min, max, chosen, this.zeroOf(min, chosen));
-    const nearest = step === 0 ? 0 : roundHalfToEven(fround(fround(chosen - minimum) / step));
+    const s = this.scaleOf(min, max);
+    if (s < this.smallest || s > this.largest) return REFUSED;
+    this.scale = s;
+    if (!(step >= 0)) {
+      this.offset = this.zeroOf(min);
+      return UNIQUE;
+    }
+    const nearest = step === 0 ? 0 : roundHalfToEven(fround(fround(s - minimum) / step));
     const code = Math.min(Math.max(nearest, 0), 15);
-    const s = fround(step * code + minimum);
-    const z = this.zeroOf(min, s);
-    if (!(min <= max)) return this.quantizedError(index, group, min, max, s, z);
-    // Rounding keeps order: candidates of one scale and zero point clamp alike where their ends have the same codes.
-    const low = this.codeOf(min, s, z);
-    const high = this.codeOf(max, s, z);
-    const key = ((code * (qmax + 1) + z) * (qmax + 1) + low) * (qmax + 1) + high;
-    for (let i = 0; i < this.known; i++) if (this.keys[i] === key) return this.scores[i];
-    this.keys[this.known] = key;
-    return (this.scores[this.known++] = this.quantizedError(index, group, min, max, s, z));
+    this.scale = fround(step * code + minimum);
+    const zero = this.zeroOf(min);
+    this.offset = zero;
+    if (!(min <= max)) return UNIQUE;
+    // Rounding keeps order: ranges of one scale and zero point clamp alike where their ends have the same codes.
+    const ends = this.codeOf(min) * (qmax + 1) + this.codeOf(max);
+    return (code * (qmax + 1) + zero) * (qmax + 1) ** 2 + ends;
   }
 
-  private zeroOf(min: number, s: number): number {
+  private zeroOf(min: number): number {
     const low = this.reference ? min : Math.min(min, 0);
-    return Math.min(Math.max(-roundHalfToEven(Math.fround(low / s)), 0), this.qmax);
+    return Math.min(Math.max(-roundHalfToEven(Math.fround(low / this.scale)), 0), this.qmax);
   }
 
-  private codeOf(w: number, s: number, z: number): number {
-    const q = roundHalfToEven(Math.fround(Math.fround(w / s) + z));
+  private codeOf(w: number): number {
+    const q = roundHalfToEven(Math.fround(Math.fround(w / this.scale) + this.offset));
     return q < 0 ? 0 : q > this.qmax ? this.qmax : q;
   }
-
-  private quantizedError(
-    index: number,
-    group: number,
-    min: number,
-    max: number,
-    s: number,
-    z: number,
-  ): number {
-    const { weight, groupSize, qmax, error } = this;
-    const { fround } = Math;
-    const start = index * groupSize;
-    for (let i = 0; i < groupSize; i++) {
-      const w = weight[start + i];
-      const clamped = w > max ? max : w < min ? min : w;
-      const q = roundHalfToEven(fround(fround(clamped / s) + z));
-      error[i] = w - fround(s * ((q < 0 ? 0 : q > qmax ? qmax : q) - z));
-    }
-    return this.outputError(group);
-  }
-
-  /** eᵀ·G·e of the weight errors. */
-  protected outputError(group: number): number {
-    const { gram, groupSize, error } = this;
-    const base = group * groupSize * groupSize;
-    const whole = groupSize - (groupSize % 4);
-    let total = 0;
-    // Four rows at a time: their sums need not wait for each other.
-    for (let i = 0; i < whole; i += 4) {
-      const a = base + i * groupSize;
-      const b = a + groupSize;
-      const c = b + groupSize;
-      const d = c + groupSize;
-      let sumA = 0;
-      let sumB = 0;
-      let sumC = 0;
-      let sumD = 0;
-      for (let j = 0; j < i; j++) {
-        const e = error[j];
-        sumA += gram[a + j] * e;
-        sumB += gram[b + j] * e;
-        sumC += gram[c + j] * e;
-        sumD += gram[d + j] * e;
-      }
-      const ea = error[i];
-      const eb = error[i + 1];
-      const ec = error[i + 2];
-      const ed = error[i + 3];
-      sumB += gram[b + i] * ea;
-      sumC = sumC + gram[c + i] * ea + gram[c + i + 1] * eb;
-      sumD = sumD + gram[d + i] * ea + gram[d + i + 1] * eb + gram[d + i + 2] * ec;
-      total += ea * (2 * sumA + gram[a + i] * ea);
-      total += eb * (2 * sumB + gram[b + i + 1] * eb);
-      total += ec * (2 * sumC + gram[c + i + 2] * ec);
-      total += ed * (2 * sumD + gram[d + i + 3] * ed);
-    }
-    for (let i = whole; i < groupSize; i++) {
-      const row = base + i * groupSize;
-      let sum = 0;
-      for (let j = 0; j < i; j++) sum += gram[row + j] * error[j];
-      total += error[i] * (2 * sum + gram[row + i] * error[i]);
-    }
-    return total;
-  }
 }
+
+const REFUSED = -2;
+const UNIQUE = -1;
 
 /** The same with minima: a block's deepest minimum sets their step, its widest scale the step of scales. */
 class MinimumSearch extends GroupSearch {
@@ -315,24 +283,89 @@ class MinimumSearch extends GroupSearch {
     return { offset, own, scale: this.step * Math.min(Math.max(scaleCode, 1), 15) };
   }
 
-  protected override score(index: number, group: number, min: number, max: number, chosen: number): number {
-    const { weight, groupSize, qmax, error } = this;
-    const { fround } = Math;
-    let s = chosen;
-    let offset = Math.max(-min, 0);
-    if (this.step >= 0) {
-      if (offset > this.deepest) return Infinity;
-      const { own, ...stored } = this.decoded(min, max);
-      if (own > this.largest) return Infinity;
-      ({ offset, scale: s } = stored);
-    }
-    const start = index * groupSize;
-    for (let i = 0; i < groupSize; i++) {
-      const w = weight[start + i];
-      const clamped = w > max ? max : w < min ? min : w;
-      const q = roundHalfToEven(fround(fround(clamped + offset) / s));
-      error[i] = w - fround(s * (q < 0 ? 0 : q > qmax ? qmax : q) - offset);
-    }
-    return this.outputError(group);
+  protected override choose(min: number, max: number): number {
+    this.scale = this.scaleOf(min, max);
+    this.offset = Math.max(-min, 0);
+    if (this.scale > this.largest) return REFUSED;
+    if (!(this.step >= 0)) return UNIQUE;
+    if (this.offset > this.deepest) return REFUSED;
+    const { own, offset, scale } = this.decoded(min, max);
+    if (own > this.largest) return REFUSED;
+    this.scale = scale;
+    this.offset = offset;
+    return UNIQUE;
   }
+}
+
+/** In plain JavaScript: what faster ones are tested against. */
+function plainScorer({ weight, gram, scheme }: ScorerTask): CandidateScorer {
+  const { groupSize } = scheme;
+  const qmax = maxCode(scheme);
+  const error = new Float64Array(groupSize);
+  const array = () => new Float32Array(CANDIDATES);
+  const candidates = { min: array(), max: array(), scale: array(), offset: array() };
+  const errors = new Float64Array(CANDIDATES);
+  const quantize = scheme.zero === 'minimum' ? withMinimum : withZeroPoint;
+  return {
+    ...candidates,
+    errors,
+    score(index, group, count) {
+      const weights = weight.subarray(index * groupSize, (index + 1) * groupSize);
+      const matrix = gram.subarray(group * groupSize * groupSize, (group + 1) * groupSize * groupSize);
+      for (let k = 0; k < count; k++) {
+        const { min, max, scale, offset } = candidates;
+        quantize(weights, min[k], max[k], scale[k], offset[k], qmax, error);
+        errors[k] = quadraticForm(matrix, error);
+      }
+    },
+  };
+}
+
+function withZeroPoint(
+  weights: Float32Array,
+  min: number,
+  max: number,
+  s: number,
+  z: number,
+  qmax: number,
+  error: Float64Array,
+): void {
+  const { fround } = Math;
+  for (let i = 0; i < weights.length; i++) {
+    const w = weights[i];
+    const clamped = w > max ? max : w < min ? min : w;
+    const q = roundHalfToEven(fround(fround(clamped / s) + z));
+    error[i] = w - fround(s * ((q < 0 ? 0 : q > qmax ? qmax : q) - z));
+  }
+}
+
+function withMinimum(
+  weights: Float32Array,
+  min: number,
+  max: number,
+  s: number,
+  offset: number,
+  qmax: number,
+  error: Float64Array,
+): void {
+  const { fround } = Math;
+  for (let i = 0; i < weights.length; i++) {
+    const w = weights[i];
+    const clamped = w > max ? max : w < min ? min : w;
+    const q = roundHalfToEven(fround(fround(clamped + offset) / s));
+    error[i] = w - fround(s * (q < 0 ? 0 : q > qmax ? qmax : q) - offset);
+  }
+}
+
+/** eᵀ·G·e. */
+function quadraticForm(gram: Float64Array | Float32Array, error: Float64Array): number {
+  const n = error.length;
+  let total = 0;
+  for (let i = 0; i < n; i++) {
+    const e = error[i];
+    let sum = 0;
+    for (let j = 0; j < i; j++) sum += gram[i * n + j] * error[j];
+    total += e * (2 * sum + gram[i * n + i] * e);
+  }
+  return total;
 }

@@ -48,8 +48,8 @@ export type { BilevelOptions, BilevelParameters, BilevelTensor, GroupRange } fro
 export { encodeScales } from './encode-scales.ts';
 export { dequantizeSymmetric, quantizeSymmetric } from './symmetric.ts';
 export type { SymmetricOptions, SymmetricTensor } from './symmetric.ts';
-export { accumulateGram, searchClipRange } from './clip-search.ts';
-export type { ClipSearchOptions } from './clip-search.ts';
+export { accumulateGram, CANDIDATES, searchClipRange } from './clip-search.ts';
+export type { CandidateScorer, ClipSearchOptions, ScorerTask } from './clip-search.ts';
 
 export {
   checkPackedValues,

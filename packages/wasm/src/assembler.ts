@@ -83,6 +83,7 @@ export const v128 = {
   load: load(...simd(0x00)),
   load32Zero: load(...simd(0x5c)),
   load32Splat: load(...simd(0x09)),
+  load64Splat: load(...simd(0x0a)),
   store: store(...simd(0x0b)),
   zero: [...simd(0x0c), ...new Array<number>(16).fill(0)] as Code,
   and: binary(...simd(0x4e)),
@@ -126,7 +127,18 @@ export const f32x4 = {
   div: binary(...simd(0xe7)),
   min: binary(...simd(0xe8)),
   max: binary(...simd(0xe9)),
+  lt: binary(...simd(0x43)),
+  gt: binary(...simd(0x44)),
   const: (value: number): Code => f32x4.splat(f32.const(value)),
+};
+
+/** Two lanes of float64. */
+export const f64x2 = {
+  /** The two low lanes of float32, widened. */
+  promoteLow: unary(...simd(0x5f)),
+  add: binary(...simd(0xf0)),
+  sub: binary(...simd(0xf1)),
+  mul: binary(...simd(0xf2)),
 };
 
 export class Local {

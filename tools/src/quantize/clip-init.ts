@@ -1,4 +1,4 @@
-import { clampToRange, searchClipRange } from '@speedq/format';
+import { clampToRange } from '@speedq/format';
 import { languageModel, projector } from '@speedq/model';
 import { Graph, Session, parameterInputs, rotaryTable } from '@speedq/onnx';
 import type { Feed } from '@speedq/onnx';
@@ -9,6 +9,7 @@ import type { StageContext } from './context.ts';
 import { languageInputs } from './data/batches.ts';
 import type { Sample } from './data/samples.ts';
 import type { VisionFeatures } from './features.ts';
+import { searchClipRange } from './clip-search/search-clip-range.ts';
 import { GramMatrices } from './gram.ts';
 import { RecordingOps } from './recording-ops.ts';
 import { stopIfAsked } from './reporter.ts';

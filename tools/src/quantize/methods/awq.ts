@@ -1,10 +1,11 @@
-import { dequantizeBilevel, quantizeBilevelTensor, roundToHalf, searchClipRange } from '@speedq/format';
+import { dequantizeBilevel, quantizeBilevelTensor, roundToHalf } from '@speedq/format';
 import type { BilevelTensor, GroupRange } from '@speedq/format';
 import type { InternVLConfig } from '@speedq/model';
 import type { Parameters } from '@speedq/onnx';
 import { ownName } from '../blocks/block.ts';
 import type { Block } from '../blocks/block.ts';
 import type { BlockMethod, BlockOutcome, BlockTask, QuantizedWeight } from '../blocks/block-task.ts';
+import { searchClipRange } from '../clip-search/search-clip-range.ts';
 import { withChanges } from '../parameter-store.ts';
 import { stopIfAsked } from '../reporter.ts';
 import { gatherGrams } from './grams.ts';

@@ -1,5 +1,6 @@
-import { chooseBilevel, maxCode, searchClipRange } from '@speedq/format';
+import { chooseBilevel, maxCode } from '@speedq/format';
 import type { BilevelParameters, BilevelScheme, BilevelTensor } from '@speedq/format';
+import { searchClipRange } from '../clip-search/search-clip-range.ts';
 import { diagonalBlocks, invertUpper, upperFactor } from './linear-algebra.ts';
 
 /**

@@ -1,8 +1,8 @@
-import { searchClipRange } from '@speedq/format';
 import type { GroupRange } from '@speedq/format';
 import { blockWidths } from '../blocks/block.ts';
 import type { GramSum } from '../blocks/block-runner.ts';
 import type { BlockTask } from '../blocks/block-task.ts';
+import { searchClipRange } from '../clip-search/search-clip-range.ts';
 import { diagonalBlocks } from './linear-algebra.ts';
 
 /** XᵀX of what each linear of the block multiplies, behind the quantized blocks before it. */

@@ -1,8 +1,9 @@
-import { quantizeBilevelTensor, searchClipRange } from '@speedq/format';
+import { quantizeBilevelTensor } from '@speedq/format';
 import type { BilevelTensor } from '@speedq/format';
 import type { BlockMethod, BlockTask, QuantizedWeight } from '../blocks/block-task.ts';
 import type { GramSum } from '../blocks/block-runner.ts';
 import { stopIfAsked } from '../reporter.ts';
+import { searchClipRange } from '../clip-search/search-clip-range.ts';
 import { gatherGrams } from './grams.ts';
 import { gptq } from './gptq.ts';
 import { diagonalBlocks } from './linear-algebra.ts';
