@@ -4,7 +4,7 @@ import { ProtobufWriter } from './protobuf.ts';
 /** A symbolic dimension is a name; equal names mean equal lengths. */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
-export type ElementType = 'float32' | 'float16' | 'int64' | 'int32' | 'uint8' | 'bool';
+export type ElementType = 'float32' | 'float64' | 'float16' | 'int64' | 'int32' | 'uint8' | 'bool';
 export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array;
 
 const ONNX_TYPE: Record<ElementType, number> = {
@@ -14,6 +14,7 @@ const ONNX_TYPE: Record<ElementType, number> = {
   int64: 7,
   bool: 9,
   float16: 10,
+  float64: 11,
 };
 const OPSET = 20;
 const IR_VERSION = 9;

@@ -38,7 +38,7 @@ export function softmax(g: Graph, x: Tensor): Tensor {
 }
 
 export function cast(g: Graph, x: Tensor, type: ElementType): Tensor {
-  const to = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 }[type];
+  const to = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11 }[type];
   return g.node('Cast', [x], x.shape, { attributes: { to }, type });
 }
 

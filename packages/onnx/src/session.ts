@@ -47,6 +47,10 @@ export class Session {
     return new this.ort.Tensor('float32', data, dims);
   }
 
+  double(data: Float64Array, dims: readonly number[]): Feed {
+    return new this.ort.Tensor('float64', data, dims);
+  }
+
   /** Indices as int32, for graphs that may run on WebGPU: its provider compares and reshapes no int64. */
   indices(data: ArrayLike<bigint | number>, dims: readonly number[]): Feed {
     return new this.ort.Tensor('int32', Int32Array.from(data, Number), dims);

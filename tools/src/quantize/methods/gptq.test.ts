@@ -11,10 +11,20 @@ import {
   unpackBilevel,
 } from '@speedq/format';
 import type { BilevelParameters, BilevelScheme } from '@speedq/format';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../../data/random.ts';
 import { gptq } from './gptq.ts';
-import { invertUpper, quadraticError, upperFactor } from './linear-algebra.ts';
+import {
+  DoubleProducts,
+  factorAndInverse,
+  invertUpper,
+  quadraticError,
+  upperFactor,
+} from './linear-algebra.ts';
+
+let products: DoubleProducts;
+beforeAll(async () => (products = await DoubleProducts.create(1)));
+afterAll(() => products.release());
 
 const settings = { damping: 0.01, actOrder: false, refreshScales: false, clipSearch: false };
 
@@ -59,8 +69,8 @@ function inverse(matrix: readonly (readonly number[])[]): number[][] {
 }
 
 /**
- * Optimal Brain Quantization with a fixed order, straight from the formula (GPTQ, equation 2): after each column,
- * w_F ← w_F − (w_q − quant(w_q)) / [H_F⁻¹]_qq · (H_F⁻¹)_{:,q}, and H_F⁻¹ is computed anew for the columns left.
+ * Optimal Brain Quantization with a fixed order, straight from the formulas (GPTQ, equations 2 and 3): after each
+ * column, w_F ← w_F − (w_q − quant(w_q)) / [H_F⁻¹]_qq · (H_F⁻¹)_{:,q}, and H_F⁻¹ loses row and column q.
  */
 function optimalBrain(
   weight: Float32Array,
@@ -72,10 +82,11 @@ function optimalBrain(
   const codes = new Array<number>(weight.length);
   const qmax = 2 ** scheme.bits - 1;
   const groups = columns / scheme.groupSize;
-  const inverses = order.map((_, step) => {
-    const left = order.slice(step);
-    return inverse(left.map((i) => left.map((j) => hessian[i * columns + j])));
-  });
+  const inverses = [inverse(order.map((i) => order.map((j) => hessian[i * columns + j])))];
+  while (inverses.length < columns) {
+    const [[first, ...across], ...below] = inverses.at(-1)!;
+    inverses.push(below.map(([down, ...row]) => row.map((value, j) => value - (down * across[j]) / first)));
+  }
   for (let row = 0; row < weight.length / columns; row++) {
     const w = Array.from(weight.subarray(row * columns, (row + 1) * columns));
     order.forEach((column, step) => {
@@ -110,12 +121,35 @@ test('the factor of H⁻¹ is what the definition says', () => {
   }
 });
 
-test.each([false, true])('codes are those of optimal brain quantization (act-order %s)', (actOrder) => {
-  const [rows, columns] = [16, 48];
+test('by halves, factor and inverse are those found element by element', async () => {
+  const n = 300;
+  const h = gramOf(activations(6, 400, n), n);
+  const { factor, inverse } = await factorAndInverse(h, n, products);
+  const whole = upperFactor(h, n);
+  const largest = (values: Float64Array) =>
+    values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (const [found, expected] of [[factor, whole] as const, [inverse, invertUpper(whole, n)] as const]) {
+    expect(largest(found.map((value, i) => value - expected[i]))).toBeLessThan(1e-9 * largest(expected));
+  }
+});
+
+test('a Gram matrix that is not positive definite is named by its column', async () => {
+  const n = 200;
+  const h = gramOf(activations(6, 400, n), n);
+  h[30 * n + 30] = -1;
+  await expect(factorAndInverse(h, n, products)).rejects.toThrow(/at column 30/);
+});
+
+test.each([
+  [false, 48],
+  [true, 48],
+  [false, 288],
+])('codes are those of optimal brain quantization (act-order %s, %i columns)', async (actOrder, columns) => {
+  const rows = 16;
   const scheme = BILEVEL_2BIT_G16;
   const weight = normals(1, rows * columns);
-  const gram = gramOf(activations(2, 200, columns), columns);
-  const found = gptq(weight, rows, columns, scheme, gram, { ...settings, actOrder });
+  const gram = gramOf(activations(2, 400, columns), columns);
+  const found = await gptq(weight, rows, columns, scheme, gram, { ...settings, actOrder }, products);
   let mean = 0;
   for (let i = 0; i < columns; i++) mean += gram[i * columns + i] / columns;
   const hessian = gram.slice();
@@ -151,7 +185,7 @@ test.each<[string, BilevelScheme]>([
   ['2 bits', BILEVEL_2BIT_G16],
   ['2 bits with minima', BILEVEL_2BIT_G16_MIN],
   ['4 bits', BILEVEL_4BIT_G32_QQ16],
-])('error feedback, then scales from corrected weights, lower the output error at %s', (_, scheme) => {
+])('error feedback, then scales from corrected weights, lower the output error at %s', async (_, scheme) => {
   const [rows, columns] = [32, 96];
   const weight = normals(7, rows * columns);
   const x = activations(8, 300, columns);
@@ -159,30 +193,25 @@ test.each<[string, BilevelScheme]>([
   const blocks = new Float64Array(columns * scheme.groupSize);
   accumulateGram(x, 300, columns, scheme.groupSize, blocks);
   const range = searchClipRange(weight, rows, columns, scheme, blocks);
-  const error = (options: Partial<typeof settings>) =>
-    outputError(
-      weight,
-      gptq(weight, rows, columns, scheme, gram, { ...settings, clipSearch: true, ...options }),
-      x,
-    );
+  const error = async (options: Partial<typeof settings>) => {
+    const all = { ...settings, clipSearch: true, ...options };
+    return outputError(weight, await gptq(weight, rows, columns, scheme, gram, all, products), x);
+  };
   const nearest = outputError(weight, quantizeBilevelTensor(weight, rows, columns, scheme), x);
   const clip = outputError(weight, quantizeBilevelTensor(weight, rows, columns, scheme, { range }), x);
-  const fixed = error({});
-  const refreshed = error({ refreshScales: true });
+  const fixed = await error({});
+  const refreshed = await error({ refreshScales: true });
   expect(clip).toBeLessThan(nearest);
   expect(fixed).toBeLessThan(0.6 * clip);
   expect(refreshed).toBeLessThan(fixed);
 });
 
-test('what comes out packs without loss, dead columns included', () => {
+test('what comes out packs without loss, dead columns included', async () => {
   const [rows, columns] = [32, 64];
   const weight = normals(9, rows * columns);
   const x = activations(10, 50, columns).map((value, i) => (i % columns === 3 ? 0 : value));
-  const tensor = gptq(weight, rows, columns, BILEVEL_2BIT_G16, gramOf(x, columns), {
-    ...settings,
-    refreshScales: true,
-    clipSearch: true,
-  });
+  const options = { ...settings, refreshScales: true, clipSearch: true };
+  const tensor = await gptq(weight, rows, columns, BILEVEL_2BIT_G16, gramOf(x, columns), options, products);
   const unpacked = unpackBilevel(packBilevel(tensor));
   expect(unpacked.codes).toEqual(tensor.codes);
   expect(unpacked.scale).toEqual(tensor.scale);

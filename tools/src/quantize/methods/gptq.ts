@@ -1,7 +1,8 @@
 import { chooseBilevel, maxCode } from '@speedq/format';
 import type { BilevelParameters, BilevelScheme, BilevelTensor } from '@speedq/format';
 import { searchClipRange } from '../clip-search/search-clip-range.ts';
-import { diagonalBlocks, invertUpper, upperFactor } from './linear-algebra.ts';
+import { blockOf, diagonalBlocks, factorAndInverse } from './linear-algebra.ts';
+import type { DoubleProducts } from './linear-algebra.ts';
 
 /**
  * GPTQ (arXiv 2210.17323): column after column is rounded, and what that costs is made good in the columns that
@@ -19,26 +20,29 @@ export interface GptqSettings {
   readonly clipSearch: boolean;
 }
 
-/** Columns between two corrections of all later ones, where no group asks for it earlier. */
+/** Columns between two corrections of the panel, where no group asks for it earlier. */
 const LAZY_COLUMNS = 64;
+/** Columns of a panel, at least: all later ones are corrected once, by a product of matrices. */
+const PANEL_COLUMNS = 256;
 
 /** weight [rows, columns]; gram XᵀX [columns, columns] of what it multiplies. */
-export function gptq(
+export async function gptq(
   weight: Float32Array,
   rows: number,
   columns: number,
   scheme: BilevelScheme,
   gram: Float64Array,
   { damping, actOrder, refreshScales, clipSearch }: GptqSettings,
+  products: DoubleProducts,
   name = 'weight',
-): BilevelTensor {
+): Promise<BilevelTensor> {
   const { groupSize } = scheme;
   const refresh = refreshScales && !actOrder;
   const hessian = dampened(gram, columns, damping);
   const order = Array.from({ length: columns }, (_, i) => i);
   if (actOrder) order.sort((a, b) => gram[b * columns + b] - gram[a * columns + a] || a - b);
-  const m = upperFactor(permuted(hessian, columns, order), columns);
-  const u = invertUpper(m, columns);
+  const ordered = actOrder ? permuted(hessian, columns, order) : hessian;
+  const { factor: m, inverse: u } = await factorAndInverse(ordered, columns, products);
 
   const choose = (values: Float32Array, width: number, blocks: Float64Array): BilevelParameters => {
     const range = clipSearch ? searchClipRange(values, rows, width, scheme, blocks, { name }) : undefined;
@@ -56,9 +60,17 @@ export function gptq(
   const qmax = maxCode(scheme);
   const groups = columns / groupSize;
   const width = refresh ? groupSize : LAZY_COLUMNS;
-  const errors = new Float64Array(rows * width);
+  const panel = width * Math.max(1, Math.floor(PANEL_COLUMNS / width));
+  let errors = new Float64Array(0);
+  let panelEnd = 0;
   for (let first = 0; first < columns; first += width) {
     const end = Math.min(first + width, columns);
+    const panelStart = first - (first % panel);
+    if (panelStart === first) {
+      panelEnd = Math.min(first + panel, columns);
+      errors = new Float64Array(rows * (panelEnd - first));
+    }
+    const across = panelEnd - panelStart;
     if (refresh) {
       // What later columns cannot make good of an error in this group: the Hessian with them free, M_b·M_bᵀ.
       const slab = slice(work, rows, columns, first, groupSize);
@@ -79,14 +91,22 @@ export function gptq(
         const code = position < 0 ? 0 : position > qmax ? qmax : position;
         codes[base + column] = code;
         const error = (work[base + j] - scale * (code - zero)) / u[j * columns + j];
-        errors[row * width + j - first] = error;
+        errors[row * across + j - panelStart] = error;
         for (let k = j + 1; k < end; k++) work[base + k] -= error * u[j * columns + k];
       }
       for (let j = first; j < end; j++) {
-        const error = errors[row * width + j - first];
+        const error = errors[row * across + j - panelStart];
         const from = j * columns;
-        for (let k = end; k < columns; k++) work[base + k] -= error * u[from + k];
+        for (let k = end; k < panelEnd; k++) work[base + k] -= error * u[from + k];
       }
+    }
+    const left = columns - panelEnd;
+    if (end < panelEnd || left === 0) continue;
+    const below = blockOf(u, columns, [panelStart, across], [panelEnd, left]);
+    const correction = await products.multiply(errors, below, [rows, across, left]);
+    for (let row = 0; row < rows; row++) {
+      const base = row * columns + panelEnd;
+      for (let k = 0; k < left; k++) work[base + k] -= correction[row * left + k];
     }
   }
   return { ...parameters, codes };

@@ -6,7 +6,7 @@ import { stopIfAsked } from '../reporter.ts';
 import { searchClipRange } from '../clip-search/search-clip-range.ts';
 import { gatherGrams } from './grams.ts';
 import { gptq } from './gptq.ts';
-import { diagonalBlocks } from './linear-algebra.ts';
+import { DoubleProducts, diagonalBlocks } from './linear-algebra.ts';
 
 /** Methods that look at one weight at a time and at the Gram matrix of what it multiplies. */
 
@@ -15,7 +15,7 @@ type QuantizeWeight = (
   shape: QuantizedWeight,
   gram: GramSum,
   name: string,
-) => BilevelTensor;
+) => BilevelTensor | Promise<BilevelTensor>;
 
 async function eachWeight(task: BlockTask, quantize: QuantizeWeight) {
   const { weights, parameters, context } = task;
@@ -23,7 +23,7 @@ async function eachWeight(task: BlockTask, quantize: QuantizeWeight) {
   const tensors = new Map<string, BilevelTensor>();
   for (const [name, shape] of weights) {
     stopIfAsked(context.reporter, task.name);
-    tensors.set(name, quantize(parameters.get(name)!, shape, grams.get(name)!, name));
+    tensors.set(name, await quantize(parameters.get(name)!, shape, grams.get(name)!, name));
     context.reporter.progress(tensors.size);
   }
   return { tensors };
@@ -45,8 +45,14 @@ export const clipMethod: BlockMethod = {
 export const gptqMethod: BlockMethod = {
   label: 'gptq',
   steps: () => 7,
-  run: (task) =>
-    eachWeight(task, (weight, { scheme, rows, columns }, { matrix }, name) =>
-      gptq(weight, rows, columns, scheme, matrix, task.context.recipe.gptq, name),
-    ),
+  async run(task) {
+    const products = await DoubleProducts.create(task.context.threads);
+    try {
+      return await eachWeight(task, (weight, { scheme, rows, columns }, { matrix }, name) =>
+        gptq(weight, rows, columns, scheme, matrix, task.context.recipe.gptq, products, name),
+      );
+    } finally {
+      await products.release();
+    }
+  },
 };
