@@ -1,3 +1,6 @@
+import type { Graph, Tensor } from './graph.ts';
+import * as op from './primitives.ts';
+
 /** Decoupled weight decay Adam (Loshchilov & Hutter 2019), PyTorch's order of operations. */
 export interface AdamWSettings {
   readonly beta1: number;
@@ -31,6 +34,43 @@ export function adamwStep(
     v[i] = v1;
     parameters[i] = parameters[i] * shrink - (stepSize * m1) / (Math.sqrt(v1) / correction2 + epsilon);
   }
+}
+
+/** What a graph's step is fed, [9]; `adamwNodes` reads it. `scale`, `learningRate` and `step` as in `adamwStep`. */
+export function adamwCoefficients(
+  settings: AdamWSettings & { learningRate: number; step: number; scale?: number },
+): Float32Array {
+  const { beta1, beta2, epsilon, weightDecay, learningRate, step, scale = 1 } = settings;
+  return Float32Array.of(
+    scale,
+    learningRate / (1 - power(beta1, step)),
+    1 / Math.sqrt(1 - power(beta2, step)),
+    learningRate * weightDecay,
+    beta1,
+    1 - beta1,
+    beta2,
+    1 - beta2,
+    epsilon,
+  );
+}
+
+/** The step as nodes, on tensors of one shape. `rate` multiplies the learning rate. */
+export function adamwNodes(
+  g: Graph,
+  state: { parameter: Tensor; gradient: Tensor; m: Tensor; v: Tensor },
+  coefficients: Tensor,
+  { decays, rate }: { decays: boolean; rate: number },
+): { parameter: Tensor; m: Tensor; v: Tensor } {
+  const parts = op.split(g, coefficients, new Array<number>(9).fill(1), 0);
+  const [scale, stepSize, correction, decay, beta1, rest1, beta2, rest2, epsilon] = parts;
+  const gradient = op.mul(g, state.gradient, scale);
+  const m = op.add(g, op.mul(g, state.m, beta1), op.mul(g, gradient, rest1));
+  const v = op.add(g, op.mul(g, state.v, beta2), op.mul(g, op.mul(g, gradient, gradient), rest2));
+  const root = op.add(g, op.mul(g, op.sqrt(g, v), correction), epsilon);
+  const step = op.div(g, op.mul(g, m, stepSize), root);
+  // One sum, rounded once: a learning rate times a decay is less than what float32 can take off 1.
+  const whole = decays ? op.add(g, step, op.mul(g, state.parameter, decay)) : step;
+  return { parameter: op.sub(g, state.parameter, rate === 1 ? whole : op.mul(g, whole, rate)), m, v };
 }
 
 /**

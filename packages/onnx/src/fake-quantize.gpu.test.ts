@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32, fakeQuantizeBilevel, gradientMask } from '@speedq/format';
 import { runFakeQuantize } from './testing/run-fake-quantize.ts';
 import { edgeWeights, randomNormals } from './testing/random.ts';
-import { hasWebgpuProvider } from './webgpu-provider.ts';
+import { hasWebgpuProvider } from './providers.ts';
 
 /** Where a GPU is required, its absence must fail, not skip. */
 const required = process.env.REQUIRE_GPU === '1';

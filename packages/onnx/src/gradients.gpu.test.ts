@@ -2,7 +2,7 @@ import ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { gradientCases } from './testing/gradient-cases.ts';
 import { buildCase, runCase } from './testing/run-gradient-case.ts';
-import { hasWebgpuProvider } from './webgpu-provider.ts';
+import { hasWebgpuProvider } from './providers.ts';
 
 /** Where a GPU is required, its absence must fail, not skip. */
 const required = process.env.REQUIRE_GPU === '1';

@@ -8,6 +8,11 @@ export interface Parameters {
   get(name: string): Float32Array | undefined;
 }
 
+/** The same, or tensors of a `Memory`. */
+export interface ParameterValues {
+  get(name: string): Float32Array | Feed | undefined;
+}
+
 /** Declares parameters as graph inputs, so that one graph serves any weights and nothing is copied. */
 export function parameterInputs(g: Graph, config: InternVLConfig): (name: string) => Tensor {
   const shapes = new Map(parameterInventory(config).map(({ name, shape }) => [name, shape]));

@@ -5,10 +5,16 @@ import { SpeedqError } from '@speedq/format';
 export type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor'>;
 export type Feed = Ort.Tensor;
 
+export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
+
 export interface SessionOptions {
   /** Threads inside one operator. */
   readonly threads?: number;
-  readonly executionProvider?: 'cpu' | 'webgpu';
+  readonly executionProvider?: ExecutionProvider;
+  /** Where outputs that no tensor is given for are left; 'device' on WebGPU alone. */
+  readonly outputs?: 'host' | 'device';
+  /** Failures are only thrown, not written to standard error too. */
+  readonly quiet?: boolean;
   /** Off makes creation of very large graphs several times faster. */
   readonly optimize?: boolean;
 }
@@ -21,20 +27,21 @@ export class Session {
   ) {}
 
   static async create(ort: OrtModule, model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
-    const { threads, executionProvider = 'cpu', optimize = true } = options;
+    const { threads, executionProvider = 'cpu', optimize = true, outputs = 'host', quiet } = options;
     const session = await ort.InferenceSession.create(model, {
       executionProviders: [executionProvider],
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      ...(outputs === 'device' ? { preferredOutputLocation: 'gpu-buffer' } : {}),
       graphOptimizationLevel: optimize ? 'all' : 'disabled',
       // Without it a WebGPU session runs unsupported operators on the CPU and says nothing.
       extra: {
         session: {
-          ...(executionProvider === 'cpu' ? {} : { disable_cpu_ep_fallback: '1' }),
+          ...(executionProvider === 'webgpu' ? { disable_cpu_ep_fallback: '1' } : {}),
           // Idle threads must not spin: sessions of several workers share the machine's cores.
           intra_op: { allow_spinning: threads === 1 ? '0' : '1' },
         },
       },
-      logSeverityLevel: 3,
+      logSeverityLevel: quiet ? 4 : 3,
     });
     return new Session(ort, session);
   }

@@ -1,9 +1,9 @@
 import { visionBlock, visionEmbed } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { Graph } from './graph.ts';
-import type { Parameters } from './parameters.ts';
 import { OnnxOps } from './onnx-ops.ts';
 import { feedParameters, GraphParameters, parameterShapes } from './qat/graph-parameters.ts';
+import type { ParameterValues } from './parameters.ts';
 import type { ParameterShapes } from './qat/graph-parameters.ts';
 import { tileTokens } from './qat/language-inputs.ts';
 import type { TrunkOptions } from './qat/options.ts';
@@ -11,7 +11,9 @@ import { Session } from './session.ts';
 import type { OrtModule, SessionOptions } from './session.ts';
 
 export interface VisionForwardOptions
-  extends Pick<SessionOptions, 'executionProvider' | 'threads'>, Pick<TrunkOptions, 'scheme' | 'reference'> {}
+  extends
+    Pick<SessionOptions, 'executionProvider' | 'threads'>,
+    Pick<TrunkOptions, 'scheme' | 'reference' | 'storage'> {}
 
 /** The frozen vision encoder without the projector, whose output QAT steps start from. */
 export class VisionForward {
@@ -39,7 +41,7 @@ export class VisionForward {
   }
 
   /** pixels [tiles, 3, S, S] → [tiles · (1 + grid²), vision hidden], class tokens included. */
-  async run(parameters: Parameters, pixels: Float32Array, tiles: number): Promise<Float32Array> {
+  async run(parameters: ParameterValues, pixels: Float32Array, tiles: number): Promise<Float32Array> {
     const { imageSize } = this.config.vision;
     const feeds = new Map([['pixel_values', this.session.float(pixels, [tiles, 3, imageSize, imageSize])]]);
     feedParameters(feeds, this.session, this.shapes, parameters);

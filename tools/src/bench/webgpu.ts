@@ -1,22 +1,17 @@
-import { INTERNVL3_1B, INTERNVL3_2B, benchDevice } from '@speedq/kernels/bench';
+import { benchDevice } from '@speedq/kernels/bench';
 import type { BenchReport, BenchSubject, LinearCase } from '@speedq/kernels/bench';
 import { requestNodeDevice } from '@speedq/kernels/node';
-import { parseConfig } from '@speedq/model';
-import type { InternVLConfig } from '@speedq/model';
 import { hasWebgpuProvider, timeMatMulNBits } from '@speedq/onnx';
 import type { OrtModule } from '@speedq/onnx';
 import * as onnxruntime from 'onnxruntime-node';
 import type { CommandContext } from '../cli/command.ts';
-import { picoConfig } from '../train/pico-config.ts';
 import { printKernels, printRates, printSummary } from './print-report.ts';
+import { configOf } from './shapes.ts';
+import type { BenchSize } from './shapes.ts';
 
 const ort: OrtModule = onnxruntime;
 
-/** About as many as the tokenizer of pico has; the kernels take any. */
-const PICO_VOCABULARY = 1536;
 const OTHER = 'onnxruntime';
-
-export type BenchSize = 'pico' | '1b' | '2b';
 
 export interface WebGPUBenchOptions {
   readonly subject: BenchSubject;
@@ -70,13 +65,6 @@ export async function benchWebGPU(
   } finally {
     device.destroy();
   }
-}
-
-function configOf(size: BenchSize): InternVLConfig {
-  if (size !== 'pico') return size === '1b' ? INTERNVL3_1B : INTERNVL3_2B;
-  return parseConfig(
-    picoConfig({ vocabulary: PICO_VOCABULARY, imageContext: 3, messageEnd: 2, endOfText: 1 }),
-  );
 }
 
 function compareWithOnnxruntime({ scheme, ...shape }: LinearCase): Promise<number | undefined> {

@@ -1,9 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { runTrainBench } from '../bench/run-train.ts';
+import { SIZES } from '../bench/shapes.ts';
 import { benchWasm } from '../bench/wasm.ts';
 import { defineCommand } from '../cli/command.ts';
 import type { Output } from '../output.ts';
 import type { Progress } from '../progress.ts';
+import { DEVICES } from '../quantize/device.ts';
 
 const SUBJECTS = ['kernels', 'decode', 'prefill'] as const;
 
@@ -18,15 +20,20 @@ export const bench = defineCommand({
   options: {
     size: {
       type: 'string',
-      choices: ['pico', '1b', '2b'],
-      default: '1b',
-      description: "shapes of the runtime's benchmarks; the weights are random",
+      choices: SIZES,
+      description: 'shapes of random weights (default: 1b; pico for train)',
+    },
+    device: {
+      type: 'string',
+      choices: DEVICES,
+      default: 'cpu',
+      description: 'train: what runs it; cuda where onnxruntime-node has it',
     },
     bits: { type: 'string', choices: ['2', '4'], default: '2', description: 'of the linears' },
     layers: {
       type: 'integer',
       min: 1,
-      description: 'build so many of each kind (default: all; 1 on a software adapter)',
+      description: 'build so many (default: all; for the runtime 1 on a software adapter)',
     },
     context: { type: 'integer', min: 16, description: 'tokens in the cache while decoding' },
     alone: { type: 'boolean', description: 'leave onnxruntime out' },
@@ -59,24 +66,29 @@ export const bench = defineCommand({
   },
   examples: [
     { does: 'What a token costs on WebGPU, beside onnxruntime', line: 'bench decode --size pico' },
-    { does: 'Training speed on all cores', line: 'bench train' },
+    {
+      does: 'A training step of InternVL3-1B on a graphics card',
+      line: 'bench train --device webgpu --size 1b --partition block --batch 1 --length 512 --answers 128',
+    },
     { does: 'Decoding without WebGPU beside onnxruntime-web', line: 'bench wasm' },
   ],
   details:
     'The runtime: per kernel and end to end the time, bytes moved and operations beside what the device was\n' +
     'measured to copy and to multiply, and the same products by MatMulNBits of onnxruntime on WebGPU.\n' +
-    'train: GFLOP/s of a step at the shapes of the embedded model (6·N·T: matrix products, forward and\n' +
-    'backward) and of onnxruntime alone on the same products, measured in turn.',
+    "train: a step of stage 3 with its teacher's forward pass, GFLOP/s of its matrix products, and onnxruntime's\n" +
+    'alone on the same products, measured in turn, and on square ones.',
   async run({ args, options, output, progress, signal }) {
     if (args.what === 'train') {
       const threads = options.threads ?? availableParallelism();
-      return { what: args.what, ...(await runTrainBench({ ...options, threads }, { output, progress })) };
+      const { size = 'pico', device, layers, partition, batch, length, answers, repetitions } = options;
+      const run = { size, device, layers, partition, batch, length, answers, repetitions, threads };
+      return { what: args.what, ...(await runTrainBench(run, { output, progress })) };
     }
     if (args.what === 'wasm') return runWasm(options, output, progress);
     const subject = SUBJECTS.find((one) => one === args.what)!;
     // Dawn is loaded only where it is wanted.
     const { benchWebGPU } = await import('../bench/webgpu.ts');
-    const { size, layers, context, alone } = options;
+    const { size = '1b', layers, context, alone } = options;
     const bits = options.bits === '2' ? 2 : 4;
     const report = await benchWebGPU(
       { subject, size, bits, layers, context, compare: !alone },

@@ -9,6 +9,19 @@ export interface UpdateSettings extends AdamWSettings {
   readonly clipNorm: number;
 }
 
+export interface OptimizedParameter<Data> {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Data;
+  /** Multiplies the learning rate; default 1. */
+  readonly rate?: number;
+}
+
+/** What a gradient of this norm is multiplied by. */
+export function clipScale(norm: number, clipNorm: number): number {
+  return clipNorm > 0 && norm > clipNorm ? clipNorm / (norm + 1e-6) : 1;
+}
+
 /**
  * AdamW over named parameters. Norms and biases, the vectors, are not decayed; parameters without a gradient in
  * an update keep their moments, as PyTorch's optimizers do.
@@ -25,15 +38,7 @@ export class Optimizer {
   steps = 0;
 
   /** Copies the parameters; `views` are what it trains. */
-  constructor(
-    parameters: readonly {
-      readonly name: string;
-      readonly shape: readonly number[];
-      readonly data: Float32Array;
-      /** Multiplies the learning rate; default 1. */
-      readonly rate?: number;
-    }[],
-  ) {
+  constructor(parameters: readonly OptimizedParameter<Float32Array>[]) {
     const total = parameters.reduce((sum, { data }) => sum + data.length, 0);
     this.values = new Float32Array(total);
     this.m = new Float32Array(total);
@@ -61,7 +66,7 @@ export class Optimizer {
     }
     const norm = Math.sqrt(square);
     if (!Number.isFinite(norm)) return norm;
-    const scale = settings.clipNorm > 0 && norm > settings.clipNorm ? settings.clipNorm / (norm + 1e-6) : 1;
+    const scale = clipScale(norm, settings.clipNorm);
     const step = ++this.steps;
     for (const [name, gradient] of gradients) {
       const { begin, end, decays, rate } = this.slots.get(name)!;

@@ -27,7 +27,7 @@ const SAMPLES = 3;
 
 /** Takes a second or two. */
 export async function measureMachine(threads: number): Promise<MachineRates> {
-  const gemm = await GemmRun.create(onnxruntime, GEMM, threads);
+  const gemm = await GemmRun.create(onnxruntime, GEMM, { threads });
   const random = createRandom(1);
   const values = Float32Array.from({ length: ROWS * COLUMNS }, () => random.next() - 0.5);
   const parameter = { name: 'weight', shape: [ROWS, COLUMNS], part: 'language', role: 'linear' } as const;

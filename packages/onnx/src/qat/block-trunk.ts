@@ -1,9 +1,11 @@
 import { parameterInventory } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
-import type { Parameters } from '../parameters.ts';
+import { hostMemory } from '../memory.ts';
+import type { Memory } from '../memory.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';
 import { feedParameters, parameterShapes } from './graph-parameters.ts';
+import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import type { TrunkOptions } from './options.ts';
 import { entryStretch, gradientName, layerStretch } from './trunk-graphs.ts';
@@ -27,23 +29,20 @@ interface Place {
  * are kept.
  */
 export class BlockTrunk {
-  /** Input of each layer, and the last one's output. */
-  private readonly boundaries: Float32Array[];
-  private readonly flowing: [Float32Array, Float32Array];
   private feeds = new Map<string, Feed>();
 
   private constructor(
     private readonly shapes: ParameterShapes,
-    private readonly dims: readonly number[],
+    private readonly memory: Memory,
+    /** Input of each layer, and the last one's output. */
+    private readonly boundaries: readonly Feed[],
+    /** Gradients of layers' inputs, in turn. */
+    private readonly flowing: readonly Feed[],
     private readonly places: readonly Place[],
     private readonly sessions: readonly Session[],
     /** The first place, from the entry on, whose backward is needed. */
     private readonly first: number,
-  ) {
-    const buffer = () => new Float32Array(dims[0] * dims[1]);
-    this.boundaries = places.map(buffer);
-    this.flowing = first < places.length ? [buffer(), buffer()] : [new Float32Array(0), new Float32Array(0)];
-  }
+  ) {}
 
   static async create(
     ort: OrtModule,
@@ -78,9 +77,17 @@ export class BlockTrunk {
         name.startsWith(from) ? layerPrefix(layer) + name.slice(from.length) : name;
       places.push({ compiled: known.compiled, rename });
     }
-    const first = places.findIndex(({ compiled }) => compiled.trained.length > 0);
-    const dims = [options.batch * options.length, config.language.hiddenSize];
-    return new BlockTrunk(shapes, dims, places, sessions, first < 0 ? places.length : first);
+    const found = places.findIndex(({ compiled }) => compiled.trained.length > 0);
+    const first = found < 0 ? places.length : found;
+    const memory = options.memory ?? hostMemory(ort);
+    const buffers = (count: number) =>
+      Promise.all(
+        Array.from({ length: count }, () =>
+          memory.zeros([options.batch * options.length, config.language.hiddenSize]),
+        ),
+      );
+    const flowing = await buffers(first < places.length ? 2 : 0);
+    return new BlockTrunk(shapes, memory, await buffers(places.length), flowing, places, sessions, first);
   }
 
   /** Names of the parameters that get gradients, in the order of the forward pass. */
@@ -89,41 +96,36 @@ export class BlockTrunk {
   }
 
   /** Runs all layers; returns the last one's output [batch · length, hidden], valid until the next call. */
-  async forward(parameters: Parameters, feeds: ReadonlyMap<string, Feed>): Promise<Float32Array> {
+  async forward(parameters: ParameterValues, feeds: ReadonlyMap<string, Feed>): Promise<Feed> {
     this.feeds = new Map(feeds);
     for (const [i, { compiled, rename }] of this.places.entries()) {
       const session = compiled.forward;
       const inputs = new Map(this.feeds);
-      if (i > 0) inputs.set('x', session.float(this.boundaries[i - 1], this.dims));
+      if (i > 0) inputs.set('x', this.boundaries[i - 1]);
       feedParameters(inputs, session, this.shapes, parameters, rename);
-      await session.run(inputs, new Map([['y', session.float(this.boundaries[i], this.dims)]]));
+      await session.run(inputs, new Map([['y', this.boundaries[i]]]));
     }
     return this.boundaries.at(-1)!;
   }
 
   /** Goes back from the gradient of what `forward` returned, writing into `gradients` by parameter name. */
-  async backward(
-    parameters: Parameters,
-    dy: Float32Array,
-    gradients: ReadonlyMap<string, Float32Array>,
-  ): Promise<void> {
+  async backward(parameters: ParameterValues, dy: Feed, gradients: ReadonlyMap<string, Feed>): Promise<void> {
     let arriving = dy;
     for (let i = this.places.length - 1; i >= this.first; i--) {
       const { compiled, rename } = this.places[i];
       const session = compiled.backward;
       if (!session) return;
       const inputs = new Map(this.feeds);
-      if (i > 0) inputs.set('x', session.float(this.boundaries[i - 1], this.dims));
-      inputs.set('dy', session.float(arriving, this.dims));
+      if (i > 0) inputs.set('x', this.boundaries[i - 1]);
+      inputs.set('dy', arriving);
       feedParameters(inputs, session, this.shapes, parameters, rename);
       const outputs = new Map<string, Feed>();
       for (const name of compiled.trained) {
-        const own = rename(name);
-        outputs.set(gradientName(name), session.float(gradients.get(own)!, this.shapes.get(own)!));
+        outputs.set(gradientName(name), gradients.get(rename(name))!);
       }
       // Never the buffer that is being read.
       const leaving = arriving === this.flowing[0] ? this.flowing[1] : this.flowing[0];
-      if (i > this.first) outputs.set('dx', session.float(leaving, this.dims));
+      if (i > this.first) outputs.set('dx', leaving);
       await session.run(inputs, outputs);
       arriving = leaving;
     }
@@ -131,6 +133,7 @@ export class BlockTrunk {
 
   async release(): Promise<void> {
     for (const session of this.sessions) await session.release();
+    for (const tensor of [...this.boundaries, ...this.flowing]) this.memory.free(tensor);
   }
 }
 

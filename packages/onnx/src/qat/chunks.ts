@@ -7,24 +7,6 @@ export function chunkRows(rows: number, vocabulary: number, most?: number): numb
   return Math.ceil(rows / Math.ceil(rows / limit));
 }
 
-/** Rows `selected` of x [any, width]. */
-export function takeRows(x: Float32Array, width: number, selected: BigInt64Array): Float32Array {
-  const taken = new Float32Array(selected.length * width);
-  selected.forEach((row, i) => {
-    const start = Number(row) * width;
-    taken.set(x.subarray(start, start + width), i * width);
-  });
-  return taken;
-}
-
-/** Adds rows to those of x they were taken from. */
-export function addRows(x: Float32Array, width: number, selected: BigInt64Array, rows: Float32Array): void {
-  selected.forEach((row, i) => {
-    const start = Number(row) * width;
-    for (let j = 0; j < width; j++) x[start + j] += rows[i * width + j];
-  });
-}
-
 /** Elements [start, start + length) of data, zeros beyond its end. */
 export function padded<T extends Float32Array | BigInt64Array>(data: T, start: number, length: number): T {
   const end = start + length;

@@ -1,7 +1,8 @@
 import type { InternVLConfig } from '@speedq/model';
 import type { OrtModule } from '../session.ts';
 import { BlockStep } from './block-step.ts';
-import type { QatStep, QatStepOptions } from './options.ts';
+import { hostMemory } from '../memory.ts';
+import type { QatStep, QatStepOptions, ResidentOptions, ResidentStep } from './options.ts';
 import { WholeStep } from './whole-step.ts';
 
 /**
@@ -13,6 +14,21 @@ export async function createQatStep(
   config: InternVLConfig,
   options: QatStepOptions,
 ): Promise<QatStep> {
+  const step = await createResidentStep(ort, config, { ...options, memory: hostMemory(ort) });
+  const gradients = new Map([...step.gradients].map(([name, { data }]) => [name, data as Float32Array]));
+  return {
+    trained: [...gradients.keys()],
+    run: async (parameters, inputs) => ({ losses: await step.run(parameters, inputs), gradients }),
+    release: () => step.release(),
+  };
+}
+
+/** The same with gradients, activations and, if they are given as tensors, parameters in `options.memory`. */
+export function createResidentStep(
+  ort: OrtModule,
+  config: InternVLConfig,
+  options: ResidentOptions,
+): Promise<ResidentStep> {
   return options.partition === 'whole'
     ? WholeStep.create(ort, config, options)
     : BlockStep.create(ort, config, options);

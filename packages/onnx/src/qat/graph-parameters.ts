@@ -4,7 +4,8 @@ import { SpeedqError } from '@speedq/format';
 import { fakeQuantize } from '../fake-quantize.ts';
 import { learnedQuantize } from '../learned-quantize.ts';
 import type { Graph, Tensor } from '../graph.ts';
-import type { Parameters } from '../parameters.ts';
+import type { ParameterValues } from '../parameters.ts';
+import * as op from '../primitives.ts';
 import type { Feed, Session } from '../session.ts';
 import type { TrunkOptions } from './options.ts';
 
@@ -41,7 +42,7 @@ export class GraphParameters {
   constructor(
     private readonly g: Graph,
     private readonly shapes: ParameterShapes,
-    private readonly options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'>,
+    private readonly options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference' | 'storage'>,
     /** Put before the names of the inputs, to tell the teacher's from the student's. */
     private readonly prefix = '',
   ) {}
@@ -52,7 +53,9 @@ export class GraphParameters {
     const shape = this.shapes.get(name);
     if (!shape)
       throw new SpeedqError('internal', `The model reads a parameter ${name} that its inventory lacks.`);
-    const tensor = this.g.input(this.prefix + name, shape);
+    const { storage = 'float32' } = this.options;
+    const input = this.g.input(this.prefix + name, shape, storage);
+    const tensor = storage === 'float32' ? input : op.cast(this.g, input, 'float32');
     this.declared.set(name, tensor);
     return tensor;
   };
@@ -82,7 +85,7 @@ export function feedParameters(
   feeds: Map<string, Feed>,
   session: Session,
   shapes: ParameterShapes,
-  parameters: Parameters,
+  parameters: ParameterValues,
   rename: (input: string) => string = (input) => input,
   prefix = '',
 ): void {
@@ -94,12 +97,14 @@ export function feedParameters(
     const data = parameters.get(name);
     if (!data)
       throw new SpeedqError('missing-tensor', `The model lacks the tensor ${name}; check its folder.`);
-    if (data.length !== elementCount(shape)) {
+    const isArray = data instanceof Float32Array;
+    const count = isArray ? data.length : elementCount(data.dims);
+    if (count !== elementCount(shape)) {
       throw new SpeedqError(
         'shape-mismatch',
-        `${name}: expected [${shape.join(', ')}] = ${elementCount(shape)} values, got ${data.length}.`,
+        `${name}: expected [${shape.join(', ')}] = ${elementCount(shape)} values, got ${count}.`,
       );
     }
-    feeds.set(input, session.float(data, shape));
+    feeds.set(input, isArray ? session.float(data, shape) : data);
   }
 }

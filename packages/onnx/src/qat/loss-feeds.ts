@@ -2,28 +2,25 @@ import type { InternVLConfig } from '@speedq/model';
 import { SpeedqError } from '@speedq/format';
 import type { Feed, Session } from '../session.ts';
 import { padded } from './chunks.ts';
-import { feedParameters } from './graph-parameters.ts';
-import type { ParameterShapes } from './graph-parameters.ts';
 import { sized } from './language-inputs.ts';
-import { TEACHER } from './loss-graph.ts';
 import type { QatInputs, QatLoss } from './options.ts';
 
-/** Feeds of the loss on supervised rows [start, start + n), padded with rows that weigh nothing. */
+/** Inputs of the loss on supervised rows [start, start + n), padded with rows that weigh nothing. */
 export function lossFeeds(
   session: Session,
   config: InternVLConfig,
-  shapes: ParameterShapes,
   loss: QatLoss,
   inputs: QatInputs,
   answers: number,
   start = 0,
   n = answers,
 ): Map<string, Feed> {
-  const { vocabSize, hiddenSize } = config.language;
+  const { vocabSize } = config.language;
   const floats = (name: string, data: Float32Array | undefined, width = 1) =>
     padded(sized(name, data, [answers, width]), start * width, n * width);
-  sized('selected', inputs.selected, [answers]);
+  const selected = padded(sized('selected', inputs.selected, [answers]), start, n);
   const feeds = new Map<string, Feed>([
+    ['selected', session.indices(selected, [n])],
     ['targets', session.indices(padded(sized('targets', inputs.targets, [answers]), start, n), [n])],
     ['weights', session.float(floats('weights', inputs.weights), [n])],
   ]);
@@ -37,11 +34,8 @@ export function lossFeeds(
   feeds.set('gamma', session.float(Float32Array.of(inputs.gamma), []));
   feeds.set('kd_weights', session.float(floats('kdWeights', inputs.kdWeights ?? inputs.weights), [n]));
   if (loss.teacher === 'rows') {
-    feeds.set(
-      'teacher_rows',
-      session.float(floats('teacherRows', inputs.teacherRows, hiddenSize), [n, hiddenSize]),
-    );
-    feedParameters(feeds, session, shapes, inputs.teacherParameters ?? new Map(), undefined, TEACHER);
+    const places = Array.from({ length: n }, (_, i) => Math.min(start + i, answers - 1));
+    feeds.set('teacher_places', session.indices(places, [n]));
   } else {
     const logits = floats('teacherLogits', inputs.teacherLogits, vocabSize);
     feeds.set('teacher_logits', session.float(logits, [n, vocabSize]));
@@ -52,4 +46,20 @@ export function lossFeeds(
 /** The value of a scalar output. */
 export function scalar(results: ReadonlyMap<string, Feed>, name: string): number {
   return (results.get(name)!.data as Float32Array)[0];
+}
+
+/** The teacher's rows as they are given, for every chunk to take its own from. */
+export function teacherRowsFeed(
+  session: Session,
+  { language: { hiddenSize } }: InternVLConfig,
+  { kdWeight, teacher }: QatLoss,
+  { teacherRows }: QatInputs,
+  answers: number,
+): Map<string, Feed> {
+  if (kdWeight === 0 || teacher !== 'rows') return new Map();
+  const isArray = teacherRows === undefined || teacherRows instanceof Float32Array;
+  const dims = [answers, hiddenSize];
+  return new Map([
+    ['teacher_rows', isArray ? session.float(sized('teacherRows', teacherRows, dims), dims) : teacherRows],
+  ]);
 }

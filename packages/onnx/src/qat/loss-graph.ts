@@ -8,22 +8,23 @@ import { OnnxOps } from '../onnx-ops.ts';
 import * as op from '../primitives.ts';
 import { GraphParameters } from './graph-parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
-import type { QatLoss, TrunkOptions } from './options.ts';
+import type { QatLoss, QatStepOptions, TrunkOptions } from './options.ts';
 import { gradientName } from './trunk-graphs.ts';
 
 /** Before the names of the teacher's parameters among a graph's inputs. */
 export const TEACHER = 'teacher.';
 
 /**
- * The losses of logits [n, vocabulary], as outputs `ce` and `kd`; their inputs are declared here. Returns
- * what to differentiate.
+ * The losses of logits [n, vocabulary], as outputs `ce` and `kd`; their inputs are declared here. Of `answers`
+ * rows of the teacher n are taken. Returns what to differentiate.
  */
 export function emitLosses(
   g: Graph,
   config: InternVLConfig,
   shapes: ParameterShapes,
-  { ceWeight, kdWeight, labelSmoothing, teacher = 'logits' }: QatLoss,
+  { ceWeight, kdWeight, labelSmoothing, teacher = 'logits', teacherStorage }: QatLoss,
   logits: Tensor,
+  answers: number,
 ): Tensor {
   const [n, vocabulary] = logits.shape as number[];
   const terms: Tensor[] = [];
@@ -33,12 +34,10 @@ export function emitLosses(
   if (ceWeight !== 0) terms.push(op.mul(g, ce, ceWeight));
   if (kdWeight !== 0) {
     const rowsOfTeacher = () => {
-      const { parameter } = new GraphParameters(g, shapes, {}, TEACHER);
-      return languageHead(
-        new OnnxOps(g, { parameter }),
-        config,
-        g.input('teacher_rows', [n, config.language.hiddenSize]),
-      );
+      const { parameter } = new GraphParameters(g, shapes, { storage: teacherStorage }, TEACHER);
+      const rows = g.input('teacher_rows', [answers, config.language.hiddenSize]);
+      const taken = op.gatherRows(g, rows, g.input('teacher_places', [n], 'int32'));
+      return languageHead(new OnnxOps(g, { parameter }), config, taken);
     };
     const wanted = teacher === 'rows' ? rowsOfTeacher() : g.input('teacher_logits', [n, vocabulary]);
     const kd = distillation(g, logits, wanted, g.input('kd_weights', [n]), g.input('gamma', []));
@@ -48,23 +47,37 @@ export function emitLosses(
   return terms.length === 0 ? op.mul(g, ce, 0) : terms.reduce((sum, term) => op.add(g, sum, term));
 }
 
-/** One chunk of supervised rows: `rows` [n, hidden] → losses, `drows` and gradients of the norm and the head. */
+/** Before the names of sums that a chunk adds to: what they were. */
+export const BEFORE = 'before.';
+
+/**
+ * One chunk of `n` supervised rows, the `selected` of `x` [batch · length, hidden] → its losses, and `dx` and
+ * gradients of the norm and the head, added to those of the chunks before it (zeros of any shape that spreads to theirs).
+ */
 export function lossStretch(
   config: InternVLConfig,
   shapes: ParameterShapes,
-  options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'> & { readonly loss: QatLoss },
+  options: QatStepOptions,
   trains: (name: string) => boolean,
   n: number,
 ): { model: Uint8Array; trained: readonly string[] } {
   const g = new Graph();
   const parameters = new GraphParameters(g, shapes, options);
   const ops = new OnnxOps(g, { parameter: parameters.parameter, linearWeight: parameters.linearWeight });
-  const rows = g.input('rows', [n, config.language.hiddenSize]);
-  const total = emitLosses(g, config, shapes, options.loss, languageHead(ops, config, rows));
+  const x = g.input('x', [options.batch * options.length, config.language.hiddenSize]);
+  const rows = op.gatherRows(g, x, g.input('selected', [n], 'int32'));
+  const logits = languageHead(ops, config, rows);
+  const total = emitLosses(g, config, shapes, options.loss, logits, options.answers);
   const trained = parameters.names.filter(trains);
-  const gradients = differentiate(g, [[total, g.scalar(1)]], [...trained.map(parameters.parameter), rows]);
-  trained.forEach((name, i) => g.output(gradientName(name), gradients[i]!));
-  g.output('drows', gradients[trained.length]!);
+  const gradients = differentiate(g, [[total, g.scalar(1)]], [...trained.map(parameters.parameter), x]);
+  [...trained.map(gradientName), 'dx'].forEach((name, i) => {
+    const part = gradients[i]!;
+    const before = g.input(
+      BEFORE + name,
+      part.shape.map((_, axis) => `${name}.${axis}`),
+    );
+    g.output(name, op.add(g, part, before));
+  });
   return { model: g.build(), trained };
 }
 
@@ -72,7 +85,7 @@ export function lossStretch(
 export function headGraph(
   config: InternVLConfig,
   shapes: ParameterShapes,
-  options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference'>,
+  options: Pick<TrunkOptions, 'scheme' | 'learned' | 'reference' | 'storage'>,
 ): Uint8Array {
   const g = new Graph();
   const { parameter, linearWeight } = new GraphParameters(g, shapes, options);

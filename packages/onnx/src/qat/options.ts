@@ -1,6 +1,7 @@
 import type { BilevelScheme } from '@speedq/format';
-import type { Parameters } from '../parameters.ts';
-import type { SessionOptions } from '../session.ts';
+import type { FloatStorage, Memory } from '../memory.ts';
+import type { Feed, SessionOptions } from '../session.ts';
+import type { ParameterValues } from '../parameters.ts';
 
 /**
  * How the language side (projector, decoder layers, head) is cut into sessions. 'whole': one graph, fastest
@@ -27,6 +28,10 @@ export interface TrunkOptions extends MicroBatch, Pick<SessionOptions, 'executio
   readonly learned?: boolean;
   /** Fake-quantize with the reference implementation's arithmetic. */
   readonly reference?: boolean;
+  /** Of the parameters, which are cast to float32 where they are used; for models that do not train. */
+  readonly storage?: FloatStorage;
+  /** Where activations and gradients live; by default in arrays. */
+  readonly memory?: Memory;
 }
 
 export interface QatLoss {
@@ -40,6 +45,8 @@ export interface QatLoss {
    * never exist as a whole.
    */
   readonly teacher?: 'logits' | 'rows';
+  /** Of the teacher's parameters, with 'rows'. */
+  readonly teacherStorage?: FloatStorage;
 }
 
 export interface QatStepOptions extends TrunkOptions {
@@ -82,8 +89,8 @@ export interface QatInputs extends LanguageInputs {
   /** [answers, vocabulary], with `loss.teacher` 'logits'. */
   readonly teacherLogits?: Float32Array;
   /** With `loss.teacher` 'rows': the rows of `TeacherForward` and the teacher's own parameters. */
-  readonly teacherRows?: Float32Array;
-  readonly teacherParameters?: Parameters;
+  readonly teacherRows?: Float32Array | Feed;
+  readonly teacherParameters?: ParameterValues;
 }
 
 export interface QatLosses {
@@ -95,14 +102,28 @@ export interface QatLosses {
 
 export interface QatResult {
   readonly losses: QatLosses;
-  /** By parameter name, views of one flat array that the next run overwrites. */
+  /** By parameter name; the next run overwrites them. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
 /** Forward, loss and backward of one micro-batch; the optimiser is the caller's. */
 export interface QatStep {
-  /** Parameters that get gradients, in the order of the flat array. */
+  /** Parameters that get gradients. */
   readonly trained: readonly string[];
-  run(parameters: Parameters, inputs: QatInputs): Promise<QatResult>;
+  run(parameters: ParameterValues, inputs: QatInputs): Promise<QatResult>;
   release(): Promise<void>;
+}
+
+/** A step whose gradients stay in its memory. */
+export interface ResidentStep {
+  /** By parameter name; a run overwrites them. */
+  readonly gradients: ReadonlyMap<string, Feed>;
+  run(parameters: ParameterValues, inputs: QatInputs): Promise<QatLosses>;
+  release(): Promise<void>;
+}
+
+export interface ResidentOptions extends QatStepOptions {
+  readonly memory: Memory;
+  /** What gradients are written into, by parameter name; by default tensors of the step's own. */
+  readonly gradients?: ReadonlyMap<string, Feed>;
 }

@@ -1,14 +1,19 @@
 import type { InternVLConfig } from '@speedq/model';
-import type { Parameters } from '../parameters.ts';
+import { Graph } from '../graph.ts';
+import { hostMemory } from '../memory.ts';
+import type { Memory } from '../memory.ts';
+import * as op from '../primitives.ts';
 import { Session } from '../session.ts';
-import type { OrtModule } from '../session.ts';
+import type { Feed, OrtModule } from '../session.ts';
 import { BlockTrunk } from './block-trunk.ts';
-import { chunkRows, takeRows } from './chunks.ts';
+import { chunkRows } from './chunks.ts';
 import { feedParameters, parameterShapes } from './graph-parameters.ts';
+import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import { languageFeeds } from './language-inputs.ts';
 import { headGraph } from './loss-graph.ts';
 import type { LanguageInputs, TrunkOptions } from './options.ts';
+import { freeUploads } from './resident.ts';
 import { WholeTrunk } from './whole-trunk.ts';
 
 export interface TeacherOptions extends TrunkOptions {
@@ -31,7 +36,9 @@ export class TeacherForward {
     private readonly config: InternVLConfig,
     private readonly options: TeacherOptions,
     private readonly shapes: ParameterShapes,
+    private readonly memory: Memory,
     private readonly trunk: BlockTrunk | WholeTrunk,
+    private readonly taker: Session,
     private readonly head: Session,
   ) {}
 
@@ -46,12 +53,30 @@ export class TeacherForward {
         ? await WholeTrunk.create(ort, config, options)
         : await BlockTrunk.create(ort, config, options, () => false);
     const head = await Session.create(ort, headGraph(config, shapes, options), options);
-    return new TeacherForward(ort, config, options, shapes, trunk, head);
+    const taker = await Session.create(ort, rowsGraph(config, options), options);
+    const memory = options.memory ?? hostMemory(ort);
+    return new TeacherForward(ort, config, options, shapes, memory, trunk, taker, head);
+  }
+
+  /** The last layer's output at the selected rows, before the final norm, written into `rows` [selected, hidden]. */
+  async forward(
+    parameters: ParameterValues,
+    inputs: LanguageInputs,
+    selected: BigInt64Array,
+    rows: Feed,
+  ): Promise<void> {
+    const { config, options, memory, taker } = this;
+    const feeds = await memory.upload(languageFeeds(this.ort, config, options, inputs));
+    const x = await this.trunk.forward(parameters, feeds);
+    const indices = await memory.upload(new Map([['selected', taker.indices(selected, [selected.length])]]));
+    await taker.run(new Map([...indices, ['x', x] as const]), new Map([['rows', rows]]));
+    freeUploads(memory, feeds, {});
+    freeUploads(memory, indices, {});
   }
 
   /** `selected`: rows of [batch · length], as many as wanted; with `logits: false` only rows and top come back. */
   async run(
-    parameters: Parameters,
+    parameters: ParameterValues,
     inputs: LanguageInputs,
     selected: BigInt64Array,
     { logits = true }: { readonly logits?: boolean } = {},
@@ -59,8 +84,8 @@ export class TeacherForward {
     const { config, options, shapes, head } = this;
     const { hiddenSize, vocabSize } = config.language;
     const count = selected.length;
-    const x = await this.trunk.forward(parameters, languageFeeds(this.ort, config, options, inputs));
-    const rows = takeRows(x, hiddenSize, selected);
+    const rows = new Float32Array(count * hiddenSize);
+    await this.forward(parameters, inputs, selected, head.float(rows, [count, hiddenSize]));
     const topProbability = new Float32Array(count);
     const all = logits ? new Float32Array(count * vocabSize) : undefined;
     const step = count === 0 ? 1 : chunkRows(count, vocabSize, options.rowsPerChunk);
@@ -81,8 +106,17 @@ export class TeacherForward {
 
   async release(): Promise<void> {
     await this.trunk.release();
+    await this.taker.release();
     await this.head.release();
   }
+}
+
+/** Rows of `x` [batch · length, hidden], as many as are `selected`. */
+function rowsGraph({ language }: InternVLConfig, { batch, length }: TrunkOptions): Uint8Array {
+  const g = new Graph();
+  const x = g.input('x', [batch * length, language.hiddenSize]);
+  g.output('rows', op.gatherRows(g, x, g.input('selected', ['selected'], 'int32')));
+  return g.build();
 }
 
 /**

@@ -2,17 +2,17 @@ import { languageModel, projector } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { differentiate } from '../autodiff.ts';
 import { Graph } from '../graph.ts';
-import type { Parameters } from '../parameters.ts';
 import { OnnxOps } from '../onnx-ops.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';
-import { gradientViews } from './gradients.ts';
+import { freeGradients, freeUploads, gradientTensors, sumOfLosses } from './resident.ts';
 import { feedParameters, GraphParameters, parameterShapes } from './graph-parameters.ts';
+import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import { languageContext, languageFeeds, visionContext, visionFeaturesInput } from './language-inputs.ts';
-import { lossFeeds, scalar } from './loss-feeds.ts';
-import { emitLosses } from './loss-graph.ts';
-import type { QatInputs, QatResult, QatStep, QatStepOptions } from './options.ts';
+import { lossFeeds, scalar, teacherRowsFeed } from './loss-feeds.ts';
+import { TEACHER, emitLosses } from './loss-graph.ts';
+import type { QatInputs, QatLosses, QatStepOptions, ResidentOptions, ResidentStep } from './options.ts';
 import { gradientName } from './trunk-graphs.ts';
 
 /** Forward, loss and backward as one graph, and the names of the parameters it differentiates. */
@@ -32,55 +32,67 @@ function buildWholeStep(
   });
   const ids = g.input('input_ids', [batch * length], 'int32');
   const features = tiles > 0 ? projector(ops, config, visionFeaturesInput(g, config, options)) : undefined;
-  const total = emitLosses(g, config, shapes, options.loss, languageModel(ops, config, ids, features));
+  const total = emitLosses(
+    g,
+    config,
+    shapes,
+    options.loss,
+    languageModel(ops, config, ids, features),
+    answers,
+  );
   const trained = parameters.names.filter(options.trains);
   const gradients = differentiate(g, [[total, g.scalar(1)]], trained.map(parameters.parameter));
   trained.forEach((name, i) => g.output(gradientName(name), gradients[i]!));
   return { model: g.build(), trained };
 }
 
-export class WholeStep implements QatStep {
-  private readonly gradients: Map<string, Float32Array>;
-  private readonly outputs: Map<string, Feed | undefined>;
-
+export class WholeStep implements ResidentStep {
   private constructor(
-    private readonly ort: OrtModule,
     private readonly config: InternVLConfig,
-    private readonly options: QatStepOptions,
+    private readonly options: ResidentOptions,
+    private readonly ort: OrtModule,
     private readonly shapes: ParameterShapes,
     private readonly session: Session,
-    readonly trained: readonly string[],
-  ) {
-    this.gradients = gradientViews(trained, shapes);
-    this.outputs = new Map<string, Feed | undefined>([['ce', undefined]]);
-    if (options.loss.kdWeight !== 0) this.outputs.set('kd', undefined);
-    for (const [name, view] of this.gradients) {
-      this.outputs.set(gradientName(name), session.float(view, shapes.get(name)!));
-    }
-  }
+    readonly gradients: ReadonlyMap<string, Feed>,
+  ) {}
 
-  static async create(ort: OrtModule, config: InternVLConfig, options: QatStepOptions): Promise<WholeStep> {
+  static async create(ort: OrtModule, config: InternVLConfig, options: ResidentOptions): Promise<WholeStep> {
     const shapes = parameterShapes(config, options);
     const { model, trained } = buildWholeStep(config, shapes, options);
-    return new WholeStep(ort, config, options, shapes, await Session.create(ort, model, options), trained);
+    const session = await Session.create(ort, model, options);
+    return new WholeStep(
+      config,
+      options,
+      ort,
+      shapes,
+      session,
+      await gradientTensors(trained, shapes, options),
+    );
   }
 
-  async run(parameters: Parameters, inputs: QatInputs): Promise<QatResult> {
-    const { config, options, shapes, session } = this;
-    const { ceWeight, kdWeight } = options.loss;
-    const feeds = languageFeeds(this.ort, config, options, inputs);
-    for (const [name, feed] of lossFeeds(session, config, shapes, options.loss, inputs, options.answers)) {
-      feeds.set(name, feed);
-    }
-    feeds.set('selected', session.indices(inputs.selected, [options.answers]));
+  async run(parameters: ParameterValues, inputs: QatInputs): Promise<QatLosses> {
+    const { config, options, shapes, session, gradients } = this;
+    const { memory, loss, answers } = options;
+    const uploaded = await memory.upload(
+      new Map([
+        ...languageFeeds(this.ort, config, options, inputs),
+        ...lossFeeds(session, config, loss, inputs, answers),
+        ...teacherRowsFeed(session, config, loss, inputs, answers),
+      ]),
+    );
+    const feeds = new Map(uploaded);
     feedParameters(feeds, session, shapes, parameters);
-    const results = await session.run(feeds, this.outputs);
-    const ce = scalar(results, 'ce');
-    const kd = kdWeight === 0 ? 0 : scalar(results, 'kd');
-    return { losses: { ce, kd, total: ceWeight * ce + kdWeight * kd }, gradients: this.gradients };
+    feedParameters(feeds, session, shapes, inputs.teacherParameters ?? new Map(), undefined, TEACHER);
+    const outputs = new Map<string, Feed | undefined>([['ce', undefined]]);
+    if (loss.kdWeight !== 0) outputs.set('kd', undefined);
+    for (const [name, tensor] of gradients) outputs.set(gradientName(name), tensor);
+    const results = await session.run(feeds, outputs);
+    freeUploads(memory, uploaded, inputs);
+    return sumOfLosses(loss, scalar(results, 'ce'), loss.kdWeight === 0 ? 0 : scalar(results, 'kd'));
   }
 
   async release(): Promise<void> {
     await this.session.release();
+    freeGradients(this.options, this.gradients);
   }
 }

@@ -1,11 +1,13 @@
 import { languageBlock, languageEmbed, projector } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { Graph } from '../graph.ts';
-import type { Parameters } from '../parameters.ts';
+import { hostMemory } from '../memory.ts';
+import type { Memory } from '../memory.ts';
 import { OnnxOps } from '../onnx-ops.ts';
 import { Session } from '../session.ts';
 import type { Feed, OrtModule } from '../session.ts';
 import { feedParameters, GraphParameters, parameterShapes } from './graph-parameters.ts';
+import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import { languageContext, visionContext, visionFeaturesInput } from './language-inputs.ts';
 import type { TrunkOptions } from './options.ts';
@@ -15,8 +17,8 @@ export class WholeTrunk {
   private constructor(
     private readonly session: Session,
     private readonly shapes: ParameterShapes,
-    private readonly output: Float32Array,
-    private readonly dims: readonly number[],
+    private readonly memory: Memory,
+    private readonly output: Feed,
   ) {}
 
   static async create(ort: OrtModule, config: InternVLConfig, options: TrunkOptions): Promise<WholeTrunk> {
@@ -36,20 +38,21 @@ export class WholeTrunk {
     let x = languageEmbed(ops, config, ids, features);
     for (let layer = 0; layer < config.language.numLayers; layer++) x = languageBlock(ops, config, layer, x);
     g.output('y', x);
-    const dims = [rows, config.language.hiddenSize];
     const session = await Session.create(ort, g.build(), options);
-    return new WholeTrunk(session, shapes, new Float32Array(dims[0] * dims[1]), dims);
+    const memory = options.memory ?? hostMemory(ort);
+    return new WholeTrunk(session, shapes, memory, await memory.zeros([rows, config.language.hiddenSize]));
   }
 
   /** [batch · length, hidden], valid until the next call. */
-  async forward(parameters: Parameters, feeds: ReadonlyMap<string, Feed>): Promise<Float32Array> {
+  async forward(parameters: ParameterValues, feeds: ReadonlyMap<string, Feed>): Promise<Feed> {
     const inputs = new Map(feeds);
     feedParameters(inputs, this.session, this.shapes, parameters);
-    await this.session.run(inputs, new Map([['y', this.session.float(this.output, this.dims)]]));
+    await this.session.run(inputs, new Map([['y', this.output]]));
     return this.output;
   }
 
   async release(): Promise<void> {
     await this.session.release();
+    this.memory.free(this.output);
   }
 }
