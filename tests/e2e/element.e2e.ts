@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { axeViolations } from './support/axe.ts';
 import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
+import { echoEngineScript } from './support/echo-engine-script.ts';
 import { atEverySize } from './support/screenshots.ts';
 import { servePages } from './support/pages.ts';
 import type { PageServer } from './support/pages.ts';
@@ -20,6 +21,21 @@ const PAGE = `<!doctype html><html lang="en"><head><title>Host</title>
 <speedq-chat src="/no-model/" placeholder="Ask">
 <p slot="poster">Before</p><p slot="footer">After</p></speedq-chat></main></body></html>`;
 
+const MARKDOWN = `There are **two** animals:
+
+- near
+- far
+
+| animal | where |
+|---|---|
+| fox | top left |
+
+\`\`\`
+<b>as it is</b>
+\`\`\`
+
+See [this](https://evil.invalid/).`;
+
 const STYLE =
   ':root { color-scheme: light dark; } speedq-chat::part(load-button) { text-transform: uppercase; }';
 
@@ -33,10 +49,12 @@ describe.skipIf(!existsSync(standalone))('<speedq-chat>', () => {
         '/': PAGE,
         '/page.css': STYLE,
         '/favicon.ico': '',
+        '/echo-host': PAGE.replace('/speedq/', '/echo/'),
+        '/echo/engine-worker.js': await echoEngineScript(),
         '/frame-host':
           '<!doctype html><iframe title="Chat" src="/speedq/frame.html?src=/no-model/"></iframe>',
       },
-      { '/speedq/': standalone },
+      { '/speedq/': standalone, '/echo/': standalone },
       // The strictest host that can have it: Trusted Types enforced, nothing inline.
       "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; worker-src 'self'; frame-src 'self'; require-trusted-types-for 'script'; trusted-types speedq-element",
     );
@@ -86,6 +104,24 @@ describe.skipIf(!existsSync(standalone))('<speedq-chat>', () => {
     await page.getByRole('alert').waitFor();
     await page.getByRole('button', { name: 'Try again' }).waitFor();
     expect(await axeViolations(page)).toEqual([]);
+  }, 120_000);
+
+  it('draws answers as Markdown, and is accessible with a conversation at every size', async () => {
+    await page.goto(`${server.url}echo-host`);
+    await page.getByRole('button', { name: 'Load the model' }).click();
+    const question = page.getByLabel('Question');
+    await question.fill(MARKDOWN);
+    await question.press('Enter');
+    const answer = page.getByRole('log').locator('.answer').last();
+    await answer.getByRole('cell', { name: 'fox' }).waitFor();
+    await expect(answer.getByRole('listitem').allInnerTexts()).resolves.toEqual(['near', 'far']);
+    await expect(answer.locator('strong').innerText()).resolves.toBe('two');
+    await expect(answer.locator('pre').innerText()).resolves.toBe('<b>as it is</b>');
+    await expect(answer.locator('a, img').count()).resolves.toBe(0);
+    await question.fill('And in words?');
+    await question.press('Enter');
+    await page.getByRole('log').locator('.answer').nth(1).getByText('And in words?').waitFor();
+    await atEverySize(page, 'element-chat', async () => expect(await axeViolations(page)).toEqual([]));
   }, 120_000);
 
   it('runs in a frame', async () => {

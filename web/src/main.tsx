@@ -1,3 +1,4 @@
+import { markdownStyles } from '@speedq/element/markdown';
 import workerAddress from '@speedq/runtime/worker?worker&url';
 import { render } from 'preact';
 import { App } from './app.tsx';
@@ -20,6 +21,7 @@ import { openChatDatabase } from './storage/database.ts';
 import './styles/index.css';
 import { scriptUrl } from './trusted-scripts.ts';
 
+document.adoptedStyleSheets.push(markdownStyles());
 const settings = new SettingsStore(localStorageIfAllowed(), preferredLanguage(navigator.languages));
 applyAppearance(settings);
 const notices = new NoticesStore();

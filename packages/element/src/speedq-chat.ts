@@ -94,7 +94,7 @@ export class SpeedqChat extends Base {
     view.setBusy(true);
     view.addQuestion(text, pictures);
     this.emit('message', { role: 'user', text, pictures });
-    const show = view.addAnswer();
+    const writer = view.addAnswer();
     const content = [
       ...pictures.map((value) => ({ type: 'image', value }) as const),
       { type: 'text', value: text } as const,
@@ -105,7 +105,7 @@ export class SpeedqChat extends Base {
       const reader = session.promptStreaming([question], { signal: controller.signal }).getReader();
       for (let next = await reader.read(); !next.done; next = await reader.read()) {
         answer += next.value;
-        show(next.value);
+        writer.write(next.value);
       }
       this.emit('message', { role: 'assistant', text: answer, pictures: [] });
       return answer;
@@ -113,6 +113,7 @@ export class SpeedqChat extends Base {
       if (!controller.signal.aborted) this.fail(error);
       throw error;
     } finally {
+      writer.end();
       if (this.answering === controller) {
         this.answering = undefined;
         view.setBusy(false);
@@ -189,8 +190,11 @@ export class SpeedqChat extends Base {
     this.setState('loading');
     this.view?.showLoading(0, 0);
     try {
-      // The engine's client: fetched only now, and once for all elements.
-      const { LanguageModel } = await import('@speedq/runtime');
+      // The engine's client and what draws answers: fetched only now, and once for all elements.
+      const [{ LanguageModel }, markdown] = await Promise.all([
+        import('@speedq/runtime'),
+        import('./markdown/index.ts'),
+      ]);
       const session = await LanguageModel.create({
         createWorker: SpeedqChat.createWorker,
         ...this.sessionOptions,
@@ -208,7 +212,7 @@ export class SpeedqChat extends Base {
       });
       this.session = session;
       this.setState('ready');
-      this.view?.showChat(takesFocus);
+      this.view?.showChat(markdown, takesFocus);
       this.emit('load', undefined);
     } catch (error) {
       if (!signal.aborted) this.fail(error);

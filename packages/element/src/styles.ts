@@ -36,8 +36,8 @@ progress { inline-size: min(100%, 20rem); accent-color: var(--_accent); }
 .error { margin: 0; max-inline-size: 40em; overflow-wrap: anywhere; }
 .log { flex: 1; overflow: auto; overscroll-behavior: contain; padding: var(--_space); display: flex; flex-direction: column; gap: var(--_space); }
 .log:focus-visible, button:focus-visible, textarea:focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
-.message { max-inline-size: 85%; padding: 0.6em 0.9em; border-radius: var(--_radius); background: var(--_surface); white-space: pre-wrap; overflow-wrap: anywhere; }
-.message.question { align-self: end; background: var(--_accent); color: var(--_on-accent); }
+.message { align-self: start; max-inline-size: 85%; padding: 0.6em 0.9em; border-radius: var(--_radius); background: var(--_surface); overflow-wrap: anywhere; --markdown-code: var(--_border); --markdown-block: var(--_background); --markdown-line: var(--_border); --markdown-soft: var(--_muted); --markdown-radius: calc(var(--_radius) / 2); }
+.message.question { white-space: pre-wrap; align-self: end; background: var(--_accent); color: var(--_on-accent); }
 .message img { display: block; max-inline-size: 100%; max-block-size: 12rem; margin-block-end: 0.4em; border-radius: calc(var(--_radius) / 2); }
 .name { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: var(--_space); border-block-start: 1px solid var(--_border); align-items: end; }
@@ -48,7 +48,11 @@ textarea { flex: 1; min-inline-size: 8rem; resize: none; font: inherit; color: i
 button { font: inherit; min-block-size: 2.75em; padding: 0.4em 1em; border: 1px solid var(--_border); border-radius: calc(var(--_radius) / 2); background: var(--_surface); color: inherit; cursor: pointer; }
 button.primary { background: var(--_accent); color: var(--_on-accent); border-color: transparent; }
 button:disabled { cursor: default; opacity: 0.6; }
-@container (max-width: 20rem) { .message { max-inline-size: 100%; } }
+@container (max-width: 28rem) {
+  .message { max-inline-size: 95%; }
+  textarea { order: -1; flex-basis: 100%; }
+  form { justify-content: space-between; }
+}
 `;
 
 let sheet: CSSStyleSheet | undefined;

@@ -1,4 +1,5 @@
 import { element } from './dom.ts';
+import type { MarkdownWriter, markdownStyles, markdownWriter } from './markdown/index.ts';
 import { styleSheet } from './styles.ts';
 import type { Texts } from './texts.ts';
 
@@ -10,9 +11,17 @@ export interface ViewActions {
   stop(): void;
 }
 
+/** What draws answers, fetched with the engine. */
+export interface Markdown {
+  readonly markdownWriter: typeof markdownWriter;
+  readonly markdownStyles: typeof markdownStyles;
+}
+
 /** Everything that is seen, in the element's shadow tree. Knows nothing of models. */
 export class View {
+  private readonly root: ShadowRoot;
   private readonly texts: Texts;
+  private markdown: Markdown | undefined;
   private readonly poster: HTMLImageElement;
   private readonly before: HTMLElement;
   private readonly chat: HTMLElement;
@@ -32,6 +41,7 @@ export class View {
   private readonly urls = new Set<string>();
 
   constructor(root: ShadowRoot, texts: Texts, actions: ViewActions) {
+    this.root = root;
     this.texts = texts;
     root.adoptedStyleSheets = [styleSheet()];
     const button = (part: string, label: string, className = ''): HTMLButtonElement =>
@@ -137,7 +147,9 @@ export class View {
     if (this.progressText.textContent !== text) this.progressText.textContent = text;
   }
 
-  showChat(takesFocus: boolean): void {
+  showChat(markdown: Markdown, takesFocus: boolean): void {
+    this.markdown = markdown;
+    this.root.adoptedStyleSheets = [styleSheet(), markdown.markdownStyles()];
     this.show('chat');
     if (takesFocus) this.input.focus({ preventScroll: true });
   }
@@ -164,16 +176,21 @@ export class View {
     this.addMessage('question', this.texts.you, ...images, text);
   }
 
-  /** Returns how to add to the answer. */
-  addAnswer(): (text: string) => void {
-    const text = new Text();
-    this.addMessage('answer', this.texts.answer, text);
-    return (piece) => {
+  /** What writes the answer. Only once the chat is shown. */
+  addAnswer(): MarkdownWriter {
+    const box = element('div', { className: 'markdown' });
+    const writer = this.markdown!.markdownWriter(box);
+    this.addMessage('answer', this.texts.answer, box);
+    const following = (change: () => void): void => {
       const { scrollHeight, scrollTop, clientHeight } = this.log;
       // Whoever has scrolled up reads on undisturbed.
       const follows = scrollHeight - scrollTop - clientHeight < 40;
-      text.appendData(piece);
+      change();
       if (follows) this.log.scrollTop = this.log.scrollHeight;
+    };
+    return {
+      write: (piece) => following(() => writer.write(piece)),
+      end: () => following(() => writer.end()),
     };
   }
 

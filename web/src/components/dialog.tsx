@@ -28,6 +28,13 @@ export function Dialog({ title, onClose, children, class: className = '' }: Dial
       class={className}
       aria-labelledby={heading}
       onClose={onClose}
+      onCancel={(event) => {
+        // At once: the browser tells of the closing later, and what was opened meanwhile would be closed by that.
+        // A file chooser that is left tells of that too.
+        if (event.target !== element.current) return;
+        event.preventDefault();
+        onClose();
+      }}
       onClick={(event) => {
         // The dialog's own area is its border: everything inside belongs to a child.
         if (event.target === element.current) onClose();

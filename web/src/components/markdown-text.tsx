@@ -1,5 +1,5 @@
+import { markdownWriter } from '@speedq/element/markdown';
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { markdownWriter } from '../markdown/dom-renderer.ts';
 import type { LiveAnswer } from '../state/live-answer.ts';
 
 /**

@@ -1,0 +1,3 @@
+export { markdownStyles } from './styles.ts';
+export { markdownWriter } from './writer.ts';
+export type { MarkdownWriter } from './writer.ts';
