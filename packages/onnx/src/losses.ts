@@ -46,7 +46,7 @@ export function crossEntropy(
 
 /**
  * Confidence-aware distillation (CAKLD): Σ weightᵢ · (γ·KL(S‖T) + (1−γ)·KL(T‖S)), a sum over rows.
- * student and teacher are logits [n, classes], weights [n], γ a scalar; gradients reach the student alone.
+ * student and teacher are logits [n, classes], weights and γ [n]; gradients reach the student alone.
  */
 export function distillation(
   g: Graph,
@@ -63,12 +63,13 @@ export function distillation(
   const difference = op.sub(g, logStudent, logTeacher);
   const reverse = op.reduceSum(g, op.mul(g, pStudent, difference), [-1]);
   const forward = op.reduceSum(g, op.mul(g, pTeacher, op.neg(g, difference)), [-1]);
-  const rest = op.sub(g, g.scalar(1), gamma);
-  const each = op.add(g, op.mul(g, reverse, gamma), op.mul(g, forward, rest));
+  const balance = op.reshape(g, gamma, [n, 1]);
+  const rest = op.sub(g, g.scalar(1), balance);
+  const each = op.add(g, op.mul(g, reverse, balance), op.mul(g, forward, rest));
   const weight = op.reshape(g, weights, [n, 1]);
   const loss = op.reshape(g, op.reduceSum(g, op.mul(g, each, weight), [0]), []);
   return withGradient(g, loss, [student], (graph, _node, [dy]) => {
-    const reverseSlope = op.mul(graph, op.mul(graph, pStudent, op.sub(graph, difference, reverse)), gamma);
+    const reverseSlope = op.mul(graph, op.mul(graph, pStudent, op.sub(graph, difference, reverse)), balance);
     const forwardSlope = op.mul(graph, op.sub(graph, pStudent, pTeacher), rest);
     return [op.mul(graph, op.add(graph, reverseSlope, forwardSlope), op.mul(graph, weight, dy!))];
   });

@@ -47,7 +47,7 @@ export interface Divergence {
 /** Figures of a run, for the result line and checkpoint/quantization.json. No durations: runs must compare equal. */
 export interface QuantizeSummary {
   readonly blocks: readonly BlockErrors[];
-  readonly gamma?: number;
+  readonly gamma?: number | 'per-token';
   readonly divergence?: Divergence;
   /** Losses of the last update of each stage that ran. */
   readonly losses: Readonly<Record<string, number>>;

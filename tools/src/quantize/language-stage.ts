@@ -17,7 +17,21 @@ const CLIPPED = 'stage-3-clipped';
 
 export interface LanguageStageResult {
   readonly losses: Readonly<Record<string, number>>;
-  readonly gamma: number;
+  readonly gamma: number | 'per-token';
+}
+
+/** Which conversations each update sees. */
+export function languageOrder({
+  samples,
+  seed,
+  recipe: { stage3, fixes },
+}: Pick<StageContext, 'samples' | 'seed' | 'recipe'>): BatchOrder {
+  const { batchSize } = stage3;
+  return new BatchOrder(
+    groupSamples(samples, batchSize, { unshifted: !fixes.shiftDistillationMask }),
+    batchSize,
+    createRandom(seed, RANDOM.stage3).int(2 ** 31),
+  );
 }
 
 /**
@@ -25,24 +39,21 @@ export interface LanguageStageResult {
  * the original model as teacher: CAKLD and cross-entropy (SPEED-Q, arXiv 2511.08914). Tables stay as they are.
  */
 export async function trainLanguageModel(context: StageContext): Promise<LanguageStageResult> {
-  const { student, recipe, samples, seed, checkpoints } = context;
+  const { student, recipe, checkpoints } = context;
   const { stage3, fixes } = recipe;
-  const { steps, batchSize } = stage3;
+  const { steps } = stage3;
   const unshifted = !fixes.shiftDistillationMask;
   const quantized = new Set([...student.bilevelNames('projector'), ...student.bilevelNames('language')]);
   const open = fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
   const features = await open(context, student.parameters, 'features-student');
   const teacher = await Teacher.open(context, { unshifted });
-  const order = new BatchOrder(
-    groupSamples(samples, batchSize, { unshifted }),
-    batchSize,
-    createRandom(seed, RANDOM.stage3).int(2 ** 31),
-  );
+  const order = languageOrder(context);
   let gamma = stage3.gamma;
   try {
     const prepared = await checkpoints.finished(CLIPPED);
     if (prepared !== undefined) {
-      gamma = Number(prepared.metadata.gamma);
+      const kept = prepared.metadata.gamma;
+      gamma = kept === 'per-token' ? kept : Number(kept);
       for (const [name, values] of prepared.tensors) student.unsettle(name, values as Float32Array);
     } else {
       if (gamma === 'measured') gamma = await measureGamma(context, teacher, order);

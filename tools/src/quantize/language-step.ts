@@ -1,5 +1,5 @@
 import { answerRows, createQatStep } from '@speedq/onnx';
-import type { QatLoss, QatResult, QatStep, QatStepOptions } from '@speedq/onnx';
+import type { QatInputs, QatLoss, QatResult, QatStep, QatStepOptions } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
 import { batchLabels, languageInputs } from './data/batches.ts';
@@ -19,7 +19,8 @@ export interface LanguageStepOptions extends Pick<
   readonly features: VisionFeatures;
   readonly distillation?: {
     readonly teacher: Teacher;
-    readonly gamma: number;
+    /** 'per-token': the teacher's top-1 probability at each row. */
+    readonly gamma: number | 'per-token';
     /** The reference's rows: at answer tokens, and a sum over each sequence instead of a mean over tokens. */
     readonly unshifted: boolean;
     readonly summed: boolean;
@@ -58,9 +59,8 @@ export class LanguageStep {
       visionFeatures: bucket.tiles > 0 ? await this.visionFeatures(indexes, bucket.tiles, step) : undefined,
       ...rows,
       ...(distillation && {
-        gamma: distillation.gamma,
         kdWeights: distillation.summed ? summed(rows.kdWeights, batch) : averaged(rows.kdWeights),
-        teacherRows: await this.teacherRows(indexes, answers),
+        ...(await this.teacherRows(indexes, answers, distillation.gamma)),
         teacherParameters: teacher,
       }),
     });
@@ -90,16 +90,23 @@ export class LanguageStep {
   }
 
   /** The batch's rows are its conversations' rows one after the other. */
-  private async teacherRows(indexes: readonly number[], answers: number): Promise<Float32Array> {
+  private async teacherRows(
+    indexes: readonly number[],
+    answers: number,
+    gamma: number | 'per-token',
+  ): Promise<Pick<QatInputs, 'teacherRows' | 'gamma'>> {
     const { teacher } = this.options.distillation!;
-    const all = new Float32Array(answers * this.context.config.language.hiddenSize);
-    let offset = 0;
+    const teacherRows = new Float32Array(answers * this.context.config.language.hiddenSize);
+    const confidence = new Float32Array(answers);
+    let [offset, row] = [0, 0];
     for (const index of indexes) {
-      const { rows } = await teacher.answer(index);
-      all.set(rows, offset);
+      const { rows, topProbability } = await teacher.answer(index);
+      teacherRows.set(rows, offset);
+      confidence.set(topProbability, row);
       offset += rows.length;
+      row += topProbability.length;
     }
-    return all;
+    return { teacherRows, gamma: gamma === 'per-token' ? confidence : gamma };
   }
 }
 

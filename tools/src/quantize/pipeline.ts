@@ -87,7 +87,7 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
       if (!once) student.quantizeTables();
       keep('stage2', await trainProjector(context));
     }
-    let gamma: number | undefined;
+    let gamma: QuantizeSummary['gamma'];
     if (job.stages.includes(3)) {
       if (!once) student.quantizeTables();
       if (best) {
@@ -103,9 +103,10 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
   });
 }
 
-async function prepareData(
+/** What a job trains on, and what it keeps out. */
+export async function prepareData(
   folder: FloatModelFolder,
-  job: QuantizeJob,
+  job: Pick<QuantizeJob, 'recipe' | 'seed' | 'method' | 'stages' | 'data'>,
   reporter: Reporter,
 ): Promise<Prepared & { readonly heldOut: readonly Sample[] }> {
   const { recipe, seed, method } = job;

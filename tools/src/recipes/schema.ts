@@ -92,9 +92,9 @@ const stage3 = v.strictObject({
   clipNorm: v.pipe(v.number(), v.minValue(0)),
   /**
    * Balance γ of KL(student‖teacher) and KL(teacher‖student): measured as the teacher's mean top-1
-   * probability, or given.
+   * probability, at each token that probability itself, or given.
    */
-  gamma: v.union([v.literal('measured'), fraction]),
+  gamma: v.union([v.picklist(['measured', 'per-token']), fraction]),
   /** Batches over which γ is measured. */
   gammaBatches: atLeastOne,
   distillationWeight: v.pipe(v.number(), v.minValue(0)),

@@ -73,6 +73,7 @@ export const CHANGES: Readonly<Record<string, Change>> = {
   ),
   'kd-summed': fix('averageDistillation', 'distillation is a sum over tokens, as in the reference'),
   'gamma-everywhere': fix('gammaOverAnswers', 'γ is measured over all positions, as in the reference'),
+  'gamma-per-token': { does: 'γ of each token by itself', recipe: { stage3: { gamma: 'per-token' } } },
   'tables-again': fix('quantizeTablesOnce', 'tables are quantized again in every stage, as in the reference'),
   'drop-path': fix('noDropPath', 'drop-path in the frozen encoder, as in the reference'),
   'single-level-search': fix(

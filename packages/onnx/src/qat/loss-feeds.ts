@@ -31,7 +31,9 @@ export function lossFeeds(
       'Distillation needs gamma, in 0…1; measure it with the teacher first.',
     );
   }
-  feeds.set('gamma', session.float(Float32Array.of(inputs.gamma), []));
+  const { gamma } = inputs;
+  const balance = typeof gamma === 'number' ? new Float32Array(answers).fill(gamma) : gamma;
+  feeds.set('gamma', session.float(floats('gamma', balance), [n]));
   feeds.set('kd_weights', session.float(floats('kdWeights', inputs.kdWeights ?? inputs.weights), [n]));
   if (loss.teacher === 'rows') {
     const places = Array.from({ length: n }, (_, i) => Math.min(start + i, answers - 1));

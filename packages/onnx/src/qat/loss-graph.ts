@@ -40,7 +40,7 @@ export function emitLosses(
       return languageHead(new OnnxOps(g, { parameter }), config, taken);
     };
     const wanted = teacher === 'rows' ? rowsOfTeacher() : g.input('teacher_logits', [n, vocabulary]);
-    const kd = distillation(g, logits, wanted, g.input('kd_weights', [n]), g.input('gamma', []));
+    const kd = distillation(g, logits, wanted, g.input('kd_weights', [n]), g.input('gamma', [n]));
     g.output('kd', kd);
     terms.push(op.mul(g, kd, kdWeight));
   }

@@ -84,8 +84,8 @@ export interface QatInputs extends LanguageInputs {
   readonly weights: Float32Array;
   /** Weight of each row's distillation, [answers]; `weights` by default. */
   readonly kdWeights?: Float32Array;
-  /** Balance γ of KL(student‖teacher) and KL(teacher‖student). */
-  readonly gamma?: number;
+  /** Balance γ of KL(student‖teacher) and KL(teacher‖student), in 0…1: of all rows, or of each, [answers]. */
+  readonly gamma?: number | Float32Array;
   /** [answers, vocabulary], with `loss.teacher` 'logits'. */
   readonly teacherLogits?: Float32Array;
   /** With `loss.teacher` 'rows': the rows of `TeacherForward` and the teacher's own parameters. */

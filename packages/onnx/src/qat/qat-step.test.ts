@@ -110,11 +110,13 @@ const variants: Record<string, Partial<QatStepOptions>> = {
     loss: { ...base.loss, ceWeight: 0 },
   },
   'no picture': { tiles: 0 },
+  'a balance of each row': { loss: { ...base.loss, ceWeight: 0 } },
 };
-describe.each(Object.entries(variants))('QAT step, %s', (_name, variant) => {
+describe.each(Object.entries(variants))('QAT step, %s', (name, variant) => {
   it('gives the same numbers block by block as in one graph', async () => {
     const options = { ...base, ...variant };
-    const inputs = inputsFor(options);
+    const perRow = Float32Array.from({ length: base.answers }, (_, i) => i / base.answers);
+    const inputs = { ...inputsFor(options), gamma: name === 'a balance of each row' ? perRow : 0.3 };
     const whole = await createQatStep(ort, config, { ...options, partition: 'whole' });
     const block = await createQatStep(ort, config, { ...options, partition: 'block' });
     const expected = await whole.run(parameters, inputs);
@@ -167,6 +169,21 @@ describe('QAT step', () => {
     };
     const numeric = ((await at(0.01)) - (await at(-0.01))) / 0.02;
     expect(numeric / size).toBeCloseTo(1, 2);
+    await step.release();
+  });
+
+  it('distils each row by its own balance: a row at 1 as with 1 for all', async () => {
+    const step = await createQatStep(ort, config, { ...base, partition: 'whole' });
+    const inputs = inputsFor(base);
+    const kdOf = async (gamma: number | Float32Array, only: number) => {
+      const kdWeights = inputs.weights.map((_, i) => (i === only ? 1 : 0));
+      return (await step.run(parameters, { ...inputs, kdWeights, gamma })).losses.kd;
+    };
+    const gamma = Float32Array.from({ length: base.answers }, (_, i) => (i === 2 ? 1 : 0.25));
+    expect(await kdOf(gamma, 2)).toBe(await kdOf(1, 2));
+    expect(await kdOf(gamma, 3)).toBe(await kdOf(0.25, 3));
+    expect(await kdOf(1, 2)).not.toBeCloseTo(await kdOf(0.25, 2), 3);
+    await expect(step.run(parameters, { ...inputs, gamma: gamma.subarray(1) })).rejects.toThrow(/gamma/);
     await step.release();
   });
 

@@ -147,12 +147,13 @@ const composites = ({ headDim }: Sizes): GradientCase[] => [
     },
   },
   {
-    name: 'distillation',
+    name: 'distillation with a balance of each row',
     inputs: { student: [[60, 1536], 'normal', 3] },
     build: (g, { student }, feed) => {
       const teacher = feed(randomNormals(60 * 1536, 12), [60, 1536]);
       const weights = Float32Array.from({ length: 60 }, (_, i) => (i === 7 ? 0 : 1 / (i + 1)));
-      return distillation(g, student, teacher, feed(weights, [60]), g.scalar(0.3));
+      const gamma = Float32Array.from({ length: 60 }, (_, i) => i / 59);
+      return distillation(g, student, teacher, feed(weights, [60]), feed(gamma, [60]));
     },
   },
 ];
