@@ -58,6 +58,10 @@ model.subscribe(() => {
   if (loading.status === 'ready' && loading.info.adapter.engine === 'wasm')
     void app.version.keepOnDemandFiles();
 });
+// The browser asks the person whether to leave: what found no room yet would be gone.
+addEventListener('beforeunload', (event) => {
+  if (chats.hasUnsaved) event.preventDefault();
+});
 void chats.start();
 void model.start();
 // Without a service worker (a private window, say) the page works, but not offline.

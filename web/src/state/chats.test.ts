@@ -60,6 +60,20 @@ describe('a chat on a full disk', () => {
     expect(save).not.toHaveBeenCalled();
   });
 
+  it('is shown whole when it is opened again, and the page is not left without a word', async () => {
+    await chats.keep({ chat: chat('kept'), messages: [message('first')] });
+    expect(chats.hasUnsaved).toBe(false);
+    storage.disk.isFull = true;
+    await expect(chats.keep({ messages: [message('second')] })).rejects.toThrow('full');
+    expect(chats.hasUnsaved).toBe(true);
+    chats.startNew();
+    await chats.openChat('one');
+    expect([...chats.state.open.messages.keys()]).toEqual(['first', 'second']);
+    storage.disk.isFull = false;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(chats.hasUnsaved).toBe(false);
+  });
+
   it('does not come back once it is deleted', async () => {
     storage.disk.isFull = true;
     await expect(chats.keep({ chat: chat('old'), messages: [message('first')] })).rejects.toThrow('full');

@@ -50,7 +50,12 @@ export class ChatsStore extends Store<ChatsState> {
 
   async openChat(id: string): Promise<void> {
     const whole = await this.storage.readChat(id);
-    if (whole) this.update({ open: toOpen(whole) });
+    if (whole) this.update({ open: this.unsaved.reduce(withChange, toOpen(whole)) });
+  }
+
+  /** Whether something would be lost with the page. */
+  get hasUnsaved(): boolean {
+    return this.unsaved.length > 0;
   }
 
   async search(query: string): Promise<void> {
@@ -113,22 +118,11 @@ export class ChatsStore extends Store<ChatsState> {
    * later, when there is.
    */
   async keep(change: ChatChange): Promise<void> {
-    const { chat, messages = [], pictures = [] } = change;
-    const { open } = this.state;
     // Shown before it is kept: a full disk must not keep an answer from being read.
-    this.update({
-      open: {
-        chat: chat?.id === open.chat.id ? chat : open.chat,
-        messages: withAll(
-          open.messages,
-          messages.filter(({ chatId }) => chatId === open.chat.id),
-        ),
-        pictures: withAll(open.pictures, pictures),
-      },
-    });
+    this.update({ open: withChange(this.state.open, change) });
     this.unsaved.push(change);
     await this.saveAll();
-    if (chat) await this.changed();
+    if (change.chat) await this.changed();
   }
 
   /** One after the other: a later change of a chat is never overwritten by an earlier one. */
@@ -172,6 +166,19 @@ export class ChatsStore extends Store<ChatsState> {
     // A later search may have been quicker.
     if (query === this.state.query) this.update({ chats, found: searchChats(chats, texts, query) });
   }
+}
+
+/** What of a change concerns this chat. */
+function withChange(open: OpenChat, { chat, messages = [], pictures = [] }: ChatChange): OpenChat {
+  const { id } = open.chat;
+  return {
+    chat: chat?.id === id ? chat : open.chat,
+    messages: withAll(
+      open.messages,
+      messages.filter(({ chatId }) => chatId === id),
+    ),
+    pictures: withAll(open.pictures, pictures),
+  };
 }
 
 function withAll<T extends { readonly id: string }>(
