@@ -1,6 +1,8 @@
 import { SpeedqError } from '@speedq/format';
 import * as Comlink from 'comlink';
 import { fromWire } from './error-transfer.ts';
+import { serveFetch } from './fetch-port.ts';
+import type { Fetch } from './loading/download.ts';
 import { installErrorTransfer } from './protocol.ts';
 import type {
   AnswerEnd,
@@ -15,6 +17,11 @@ import type { TextLogProbs } from './engine.ts';
 import type { WireMessage } from './messages.ts';
 
 installErrorTransfer();
+
+export interface OpenOptions extends Omit<OpenRequest, 'fetch'> {
+  /** Fetches the model's files, on this side. */
+  readonly fetch?: Fetch;
+}
 
 /** A Worker, or in Node what stands for one: the port of an engine in the same process. */
 export interface EngineEndpoint extends Comlink.Endpoint {
@@ -42,7 +49,7 @@ export class EngineClient {
   }
 
   async open(
-    options: OpenRequest,
+    { fetch, ...options }: OpenOptions,
     onProgress: (progress: ProgressMessage) => void,
     signal?: AbortSignal,
   ): Promise<EngineInfo> {
@@ -51,7 +58,8 @@ export class EngineClient {
     port1.addEventListener('message', (event: MessageEvent<ProgressMessage>) => onProgress(event.data));
     port1.start();
     try {
-      return await this.race(this.remote.open(options, Comlink.transfer(port2, [port2])), signal);
+      const request = fetch ? this.withFetch(options, fetch) : options;
+      return await this.race(this.remote.open(request, Comlink.transfer(port2, [port2])), signal);
     } finally {
       port1.close();
     }
@@ -105,6 +113,14 @@ export class EngineClient {
   terminate(): void {
     this.die(new SpeedqError('aborted', 'The session was destroyed before the answer was complete.'));
     this.worker.terminate();
+  }
+
+  /** As long as the engine is there: a lost device has it read the model again. */
+  private withFetch(options: OpenRequest, fetch: Fetch): OpenRequest {
+    const { port1, port2 } = new MessageChannel();
+    serveFetch(port1, fetch);
+    this.ended.catch(() => port1.close());
+    return Comlink.transfer({ ...options, fetch: port2 }, [port2]);
   }
 
   private abort(request: number): void {

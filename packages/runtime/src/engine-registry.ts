@@ -1,5 +1,5 @@
-import type { EngineClient } from './engine-client.ts';
-import type { EngineInfo, OpenRequest, ProgressMessage } from './protocol.ts';
+import type { EngineClient, OpenOptions } from './engine-client.ts';
+import type { EngineInfo, ProgressMessage } from './protocol.ts';
 
 /** A share in an engine. The last one released ends its worker. */
 export interface EngineLease {
@@ -33,7 +33,7 @@ function urlOf(key: string): string {
 }
 
 /** The engine for these options: the one that is open or opening, or a new one. */
-export function sharedEngine(options: OpenRequest, createClient: () => EngineClient): EngineLease {
+export function sharedEngine(options: OpenOptions, createClient: () => EngineClient): EngineLease {
   const { url, storage, contextWindow, maxMemoryBytes, engine: choice } = options;
   const key = JSON.stringify([url, storage, contextWindow, maxMemoryBytes, choice]);
   let engine = engines.get(key);
@@ -49,7 +49,7 @@ export function sharedEngine(options: OpenRequest, createClient: () => EngineCli
   return lease(key, engine);
 }
 
-function openEngine(options: OpenRequest, client: EngineClient): SharedEngine {
+function openEngine(options: OpenOptions, client: EngineClient): SharedEngine {
   const listeners: SharedEngine['listeners'] = new Set();
   const engine: SharedEngine = {
     client,

@@ -3,6 +3,7 @@ import type { ContextOverflow } from './conversation.ts';
 import type { ResponseConstraint } from './constraint/response-constraint.ts';
 import type { CreateMonitor } from './create-monitor.ts';
 import type { FinishReason } from './generate.ts';
+import type { Fetch } from './loading/download.ts';
 import type { LanguageModelMessage, LanguageModelMessageType } from './messages.ts';
 import type { ModelOption } from './model-option.ts';
 import type { EngineChoice, EngineInfo } from './protocol.ts';
@@ -49,6 +50,12 @@ export interface LanguageModelCreateOptions extends LanguageModelOptions {
   readonly signal?: AbortSignal;
   /** Gets an EventTarget that fires `downloadprogress` with `loaded` from 0 to 1. */
   readonly monitor?: (monitor: CreateMonitor) => void;
+  /**
+   * Fetches the model's files in place of the browser's `fetch`: to sign requests, say, or from a store of one's own.
+   * It runs in the page and gets headers, cache and signal; what it gives is verified like all else. Sessions that share
+   * an engine use the one it was opened with.
+   */
+  readonly fetch?: Fetch;
   readonly initialPrompts?: readonly LanguageModelMessage[];
   /** Default: 'most-predictable', the most probable token always. Excludes the numbers below. */
   readonly samplingMode?: SamplingMode;

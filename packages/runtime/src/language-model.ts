@@ -117,6 +117,7 @@ export class LanguageModel extends EventTarget {
     const lease = sharedEngine(
       {
         ...model,
+        fetch: options.fetch,
         contextWindow: options.contextWindow,
         maxMemoryBytes: options.maxMemoryBytes,
         engine: options.engine,

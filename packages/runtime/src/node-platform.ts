@@ -6,11 +6,12 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chooseCompute } from './compute.ts';
 import type { OpenedEngine } from './engine-host.ts';
+import { portFetch } from './fetch-port.ts';
 import { inProcessEngine } from './in-process.ts';
 import type { WireImage } from './messages.ts';
 import { localSource } from './loading/local-source.ts';
 import { openModelFiles } from './loading/model-files.ts';
-import type { LoadProgress, ModelFiles } from './loading/model-files.ts';
+import type { LoadProgress, ModelFiles, OpenOptions } from './loading/model-files.ts';
 import type { ModelSource } from './loading/source.ts';
 import { loadedFiles } from './loading/wanted-files.ts';
 import { openModelFolder } from './model-folder.ts';
@@ -45,7 +46,7 @@ export const nodePlatform: LanguageModelPlatform = {
 };
 
 async function open(
-  { url, files: local, contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
+  { url, files: local, fetch, contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
   const { device: first, adapter } = await chooseCompute(choice, requestDevice);
@@ -54,7 +55,10 @@ async function open(
   const report = (loaded: LoadProgress): void => onProgress({ ...loaded, adapter, memoryBudget });
   const files = isFolder(url)
     ? withProgress(await openModelFolder(fileURLToPath(url)), report)
-    : await fetched(local ? await localSource(local) : url, report);
+    : await fetched(local ? await localSource(local) : url, {
+        fetch: fetch && portFetch(fetch),
+        onProgress: report,
+      });
   const engine = await openEngine(device, files, {
     contextWindow,
     maxMemoryBytes,
@@ -90,11 +94,8 @@ async function requestDevice() {
   return { device, adapter: { engine: 'webgpu', name, isSoftware } } as const;
 }
 
-async function fetched(
-  from: string | ModelSource,
-  onProgress: (progress: LoadProgress) => void,
-): Promise<ModelFiles> {
-  const files = await openModelFiles(from, { onProgress });
+async function fetched(from: string | ModelSource, options: OpenOptions): Promise<ModelFiles> {
+  const files = await openModelFiles(from, options);
   files.expect(loadedFiles(files.manifest).map(({ name }) => name));
   return files;
 }

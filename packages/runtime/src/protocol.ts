@@ -40,6 +40,8 @@ export interface OpenRequest {
   readonly url: string;
   /** A folder's files, or an archive: read from where they are, and not kept. */
   readonly files?: readonly File[] | Blob;
+  /** Where requests for files are made in place of the engine's own `fetch` (fetch-port.ts). */
+  readonly fetch?: MessagePort;
   /** Where files are kept for the next visit; 'memory': nowhere. Default: 'device'. */
   readonly storage?: 'device' | 'memory';
   /** Tokens; absent: the model's own, at most DEFAULT_CONTEXT. */

@@ -5,6 +5,7 @@ import { describeAdapter, newDevice, requestAdapter, requestDevice } from './ada
 import { chooseCompute } from './compute.ts';
 import { EngineHost } from './engine-host.ts';
 import type { OpenedEngine } from './engine-host.ts';
+import { portFetch } from './fetch-port.ts';
 import { localSource } from './loading/local-source.ts';
 import type { LoadProgress } from './loading/model-files.ts';
 import { opfsStorage } from './loading/opfs-storage.ts';
@@ -27,7 +28,15 @@ async function tuningOptions(): Promise<TuningOptions> {
 }
 
 async function open(
-  { url, files: local, storage = 'device', contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
+  {
+    url,
+    files: local,
+    fetch,
+    storage = 'device',
+    contextWindow,
+    maxMemoryBytes,
+    engine: choice,
+  }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
   // Where nothing can compute there is no use in downloading anything.
@@ -38,6 +47,7 @@ async function open(
     url,
     {
       source: local && (await localSource(local)),
+      fetch: fetch && portFetch(fetch),
       storage: isKept ? await opfsStorage(url) : local ? undefined : memoryStorage(),
       isShared: isKept,
       onProgress: (loaded: LoadProgress) => onProgress({ ...loaded, adapter, memoryBudget }),
