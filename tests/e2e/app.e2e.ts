@@ -1,13 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Page } from 'playwright-core';
 import { axeViolations } from './support/axe.ts';
 import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
+import { makeZip } from '../malformed/fuzz/make-zip.ts';
 import { ChatPage } from './support/chat-page.ts';
+import { dropFiles } from './support/drop-files.ts';
 import { atEverySize } from './support/screenshots.ts';
 import { chatFile, savedChat } from './support/saved-chats.ts';
-import { modelFolder, serveWithModels } from './support/server.ts';
+import { dist, modelFolder, serveWithModels } from './support/server.ts';
 
 const MARKDOWN = `# Heading
 
@@ -206,6 +210,37 @@ describe('the app', () => {
     await card.getByText('Every file is as it should be.').waitFor();
     await card.getByRole('button', { name: 'Remove from the list' }).click();
     await card.waitFor({ state: 'detached' });
+  });
+
+  it('keeps models that are dropped: folders and archives, but no other folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'speedq-drop-'));
+    try {
+      // Not at the root, beside something else, and with a picture that must not be attached.
+      await cp(modelFolder, join(folder, 'models', 'mine'), { recursive: true });
+      await cp(join(dist, 'samples'), join(folder, 'samples'), { recursive: true });
+      const names = await readdir(modelFolder);
+      const files = new Map<string, Uint8Array>();
+      for (const name of names) files.set(name, await readFile(join(modelFolder, name)));
+      await writeFile(join(folder, 'other.zip'), makeZip(files));
+      await dropFiles(page, [join(folder, 'models'), join(folder, 'other.zip')]);
+      await page.getByText('mine was added.').waitFor();
+      await page.getByText('other was added.').waitFor();
+      const dialog = page.getByRole('dialog', { name: 'Models' });
+      for (const name of ['mine', 'other']) {
+        const card = dialog
+          .getByRole('listitem')
+          .filter({ has: page.getByRole('button', { name: `Use: ${name}`, exact: true }) });
+        await card.getByText('On this device').waitFor();
+        await card.getByRole('button', { name: 'Remove from the list' }).click();
+        await card.waitFor({ state: 'detached' });
+      }
+      await dropFiles(page, [join(folder, 'samples')]);
+      await page.getByRole('status').getByText('manifest.json').waitFor();
+      await page.keyboard.press('Escape');
+      await expect(page.getByRole('button', { name: 'Remove picture' }).count()).resolves.toBe(0);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('adds a model of this site by its address, and none of another', async () => {

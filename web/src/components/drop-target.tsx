@@ -1,8 +1,10 @@
 import { useEffect, useState } from 'preact/hooks';
+import { readDropped } from '../exchange/dropped-files.ts';
 import { attachFiles, importChats } from '../state/actions.ts';
 import { useApp, useText } from '../state/app-state.ts';
+import { isArchive } from '../state/model-library.ts';
 
-/** Takes files that are dropped or pasted anywhere on the page: pictures, and saved chats. */
+/** Takes what is dropped or pasted anywhere on the page: pictures, saved chats, and models, which are only dropped. */
 export function DropTarget() {
   const app = useApp();
   const t = useText();
@@ -10,16 +12,20 @@ export function DropTarget() {
   useEffect(() => {
     const controller = new AbortController();
     const options = { signal: controller.signal };
-    const take = (files: FileList | undefined, event: Event): void => {
-      const all = [...(files ?? [])];
-      if (all.length === 0) return;
-      event.preventDefault();
-      const chats = all.filter(({ name }) => /\.(json|md|markdown)$/i.test(name));
+    const take = (files: readonly File[]): void => {
+      const chats = files.filter(({ name }) => /\.(json|md|markdown)$/i.test(name));
       if (chats.length > 0) void importChats(app, chats);
       attachFiles(
         app,
-        all.filter((file) => !chats.includes(file)),
+        files.filter((file) => !chats.includes(file)),
       );
+    };
+    const takeDropped = async (transfer: DataTransfer): Promise<void> => {
+      const { files, folders } = await readDropped(transfer);
+      const archives = files.filter(isArchive);
+      const models = [...folders, ...archives.map((file) => ({ name: file.name, files: [file] }))];
+      if (models.length > 0) app.ui.set({ dialog: 'models', dropped: models });
+      take(files.filter((file) => !archives.includes(file)));
     };
     addEventListener(
       'dragover',
@@ -36,11 +42,21 @@ export function DropTarget() {
       'drop',
       (event) => {
         setOver(false);
-        take(event.dataTransfer?.files, event);
+        if (!event.dataTransfer?.types.includes('Files')) return;
+        event.preventDefault();
+        void takeDropped(event.dataTransfer);
       },
       options,
     );
-    addEventListener('paste', (event) => take(event.clipboardData?.files, event), options);
+    addEventListener(
+      'paste',
+      (event) => {
+        const files = [...(event.clipboardData?.files ?? [])];
+        if (files.length > 0) event.preventDefault();
+        take(files);
+      },
+      options,
+    );
     return () => controller.abort();
   }, [app]);
   return over ? <div class="drop">{t.dropHere}</div> : null;

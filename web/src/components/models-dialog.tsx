@@ -2,7 +2,7 @@ import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { formatBytes } from '../chat/format-numbers.ts';
 import { chooseModel } from '../state/actions.ts';
 import { useApp, useText } from '../state/app-state.ts';
-import { ModelLibraryStore } from '../state/model-library.ts';
+import { isArchive, ModelLibraryStore } from '../state/model-library.ts';
 import { useStore } from '../state/store.ts';
 import { Dialog } from './dialog.tsx';
 import { ModelCard } from './model-card.tsx';
@@ -57,15 +57,23 @@ function AddFromFolder({ library }: { library: ModelLibraryStore }) {
   const t = useText();
   const folder = useRef<HTMLInputElement>(null);
   const archive = useRef<HTMLInputElement>(null);
-  const take = async (files: readonly File[]): Promise<void> => {
-    const isArchive = files.length === 1 && /\.zip$/i.test(files[0].name);
-    if (!isArchive && !files.some(({ name }) => name === 'manifest.json')) {
+  const take = async (files: readonly File[], folder?: string): Promise<void> => {
+    const isOneArchive = files.length === 1 && isArchive(files[0]);
+    if (!isOneArchive && !files.some(({ name }) => name === 'manifest.json')) {
       app.notices.show(t.noManifest, { kind: 'problem' });
       return;
     }
-    const name = await library.importFolder(files);
+    const name = await library.importFolder(files, folder);
     if (name !== undefined) app.notices.show(t.modelAdded(name));
   };
+  const { dropped } = useStore(app.ui);
+  useEffect(() => {
+    if (dropped.length === 0) return;
+    app.ui.set({ dropped: [] });
+    void (async () => {
+      for (const { name, files } of dropped) await take(files, name);
+    })();
+  }, [dropped]);
   return (
     <div class="field">
       <h3>{t.importFolder}</h3>

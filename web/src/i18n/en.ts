@@ -132,7 +132,7 @@ export const en = {
   removePicture: 'Remove picture',
   showPicture: (name: string) => `Show ${name}`,
   pictureRefused: 'This picture cannot be used',
-  dropHere: 'Drop pictures anywhere',
+  dropHere: 'Drop pictures, saved chats or a model anywhere',
   contextUsed: (used: number, all: number) =>
     `${used} of ${all} tokens of the conversation’s memory are used`,
   contextLabel: 'Context',

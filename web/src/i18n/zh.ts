@@ -120,7 +120,7 @@ export const zh: Dictionary = {
   removePicture: '移除图片',
   showPicture: (name) => `查看 ${name}`,
   pictureRefused: '无法使用这张图片',
-  dropHere: '将图片拖放到任意位置',
+  dropHere: '将图片、已保存的对话或模型拖放到任意位置',
   contextUsed: (used, all) => `对话记忆已用 ${used} / ${all} 个词元`,
   contextLabel: '上下文',
   singleQuestions: '此模型独立回答每个问题。',

@@ -66,13 +66,17 @@ export class ModelLibraryStore extends Store<ModelLibraryState> {
     await this.measure();
   }
 
-  /** Keeps a packed model's folder from this device. Resolves to its name; undefined when it failed. */
-  async importFolder(files: readonly File[]): Promise<string | undefined> {
+  /**
+   * Keeps a packed model from this device: the files of its folder, or one archive. Resolves to its name; undefined
+   * when it failed.
+   */
+  async importFolder(files: readonly File[], name?: string): Promise<string | undefined> {
     const [first] = files;
     const folder =
-      first?.webkitRelativePath.split('/')[0] ||
-      first?.name.replace(/\.zip$|^manifest\.json$/i, '') ||
-      'model';
+      (name ?? (first.webkitRelativePath.split('/')[0] || first.name)).replace(
+        /\.zip$|^manifest\.json$/i,
+        '',
+      ) || 'model';
     const id = this.freeId(folder.replaceAll(/[^\w.-]/g, '-'));
     // The address belongs to nobody: what is kept under it is found before anybody is asked.
     const choice = { id, label: folder, address: `./models/${id}/` };
@@ -155,6 +159,10 @@ export class ModelLibraryStore extends Store<ModelLibraryState> {
       if (!taken.has(id)) return id;
     }
   }
+}
+
+export function isArchive({ name }: File): boolean {
+  return /\.zip$/i.test(name);
 }
 
 function problemOf(error: unknown): Problem {

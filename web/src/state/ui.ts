@@ -1,3 +1,4 @@
+import type { DroppedModel } from '../exchange/dropped-files.ts';
 import type { Picture } from '../chat/types.ts';
 import { Store } from './store.ts';
 
@@ -11,12 +12,14 @@ export interface UiState {
   readonly viewed: Picture | undefined;
   /** The question that is being edited. */
   readonly editing: string | undefined;
+  /** Models that the dialog of models is to take. */
+  readonly dropped: readonly DroppedModel[];
 }
 
 /** What is open on the page; nothing of it is kept. */
 export class UiStore extends Store<UiState> {
   constructor() {
-    super({ dialog: undefined, drawerOpen: false, viewed: undefined, editing: undefined });
+    super({ dialog: undefined, drawerOpen: false, viewed: undefined, editing: undefined, dropped: [] });
   }
 
   /** A dialog takes the drawer's place. */
