@@ -50,20 +50,52 @@ export class Faults {
   }
 
   async crashGpuProcess(): Promise<void> {
-    await this.send('Browser.crashGpuProcess');
+    await (await this.session()).send('Browser.crashGpuProcess');
   }
 
   async killWorker(): Promise<void> {
     await this.engine!.evaluate(() => close());
   }
 
+  /** Resolves once no service worker of the page runs. */
   async stopServiceWorker(): Promise<void> {
-    await this.send('ServiceWorker.enable');
-    await this.send('ServiceWorker.stopAllWorkers');
+    const cdp = await this.session();
+    const running = new Set<string>();
+    let stopped = (): void => {};
+    const allStopped = new Promise<void>((resolve) => (stopped = resolve));
+    const follow = ({ versions }: { versions: { versionId: string; runningStatus: string }[] }): void => {
+      for (const { versionId, runningStatus } of versions) {
+        if (runningStatus === 'stopped') running.delete(versionId);
+        else running.add(versionId);
+      }
+      if (versions.length > 0 && running.size === 0) stopped();
+    };
+    cdp.on('ServiceWorker.workerVersionUpdated', follow);
+    await cdp.send('ServiceWorker.enable');
+    await cdp.send('ServiceWorker.stopAllWorkers');
+    await allStopped;
+    await cdp.send('ServiceWorker.disable');
+    cdp.off('ServiceWorker.workerVersionUpdated', follow);
+  }
+
+  /** As the browser does by itself when a page is opened, or once a day. */
+  async lookForNewVersion(): Promise<void> {
+    await this.page.evaluate(() =>
+      navigator.serviceWorker.getRegistration().then(async (known) => void (await known?.update())),
+    );
+  }
+
+  /** The page believes to be offline. Playwright's own way waits for service workers, also for stopped ones. */
+  async setOffline(offline: boolean): Promise<void> {
+    const cdp = await this.session();
+    await cdp.send('Network.enable');
+    const noLimits = { latency: 0, downloadThroughput: -1, uploadThroughput: -1 };
+    await cdp.send('Network.emulateNetworkConditions', { offline, ...noLimits });
   }
 
   async setQuota(bytes: number | undefined): Promise<void> {
-    await this.send('Storage.overrideQuotaForOrigin', { origin: this.origin, quotaSize: bytes });
+    const cdp = await this.session();
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin: this.origin, quotaSize: bytes });
   }
 
   /** Changes what is kept of the model: of every file whose name matches. Resolves to how many there were. */
@@ -96,8 +128,7 @@ export class Faults {
     );
   }
 
-  private async send(method: string, params: object = {}): Promise<void> {
-    this.cdp ??= await this.page.context().newCDPSession(this.page);
-    await this.cdp.send(method as 'Browser.getVersion', params);
+  private async session(): Promise<CDPSession> {
+    return (this.cdp ??= await this.page.context().newCDPSession(this.page));
   }
 }

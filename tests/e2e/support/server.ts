@@ -43,12 +43,13 @@ export function startAppServer(): Promise<AppServer> {
 export async function serveWithModels(
   models: Readonly<Record<string, string>>,
   root = dist,
+  port = 0,
 ): Promise<{ url: string; close(): void }> {
   const mounts = Object.fromEntries(
     Object.entries(models).map(([name, folder]) => [`/models/${name}/`, folder]),
   );
   const server = createStaticServer({ root, mounts });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
     url: `http://localhost:${(server.address() as AddressInfo).port}/`,
     close: () => {
