@@ -110,17 +110,19 @@ export function portFetch(port: MessagePort): Fetch {
           return fail(new TypeError(data.failed));
         }
         if ('bytes' in data) return take(data.bytes);
+        const { status, statusText } = data;
+        const hasBody = ![204, 205, 304].includes(status);
+        let response: Response;
         try {
-          const { status, statusText } = data;
           const replied = new Headers(data.headers.map(([name, value]): [string, string] => [name, value]));
-          const hasBody = ![204, 205, 304].includes(status);
-          resolve(new Response(hasBody ? bodyOf() : null, { status, statusText, headers: replied }));
-          if (!hasBody) stop();
+          response = new Response(hasBody ? bodyOf() : null, { status, statusText, headers: replied });
         } catch (error) {
-          // No answer that a function of a page may give, such as an opaque one.
+          // What only the browser may make, such as an opaque answer.
           stop();
-          reject(error);
+          return reject(error);
         }
+        resolve(response);
+        if (!hasBody) stop();
       });
       answer.start();
       if (signal?.aborted) return abort();

@@ -25,7 +25,10 @@ export async function readDropped({ items, files }: DataTransfer): Promise<Dropp
   return {
     // A folder is among the files too, as one that cannot be read.
     files: Array.from(files).filter(({ name }) => !names.has(name)),
-    folders: await Promise.all(folders.map(modelIn)),
+    // What cannot be read is no model.
+    folders: await Promise.all(
+      folders.map((folder) => modelIn(folder).catch(() => ({ name: folder.name, files: [] }))),
+    ),
   };
 }
 
