@@ -1,4 +1,4 @@
-import { DownloadProgressEvent, LanguageModel } from '@speedq/runtime';
+import { DownloadProgressEvent, errorCode, LanguageModel } from '@speedq/runtime';
 import type { AdapterDescription, LanguageModelCreateOptions, SessionInfo } from '@speedq/runtime';
 import type { Problem } from '../chat/types.ts';
 import type { ModelChoice } from '../models.ts';
@@ -106,8 +106,9 @@ export class ModelStore extends Store<ModelState> {
   }
 
   /** A new session with the open model. @throws {SpeedqError} of `LanguageModel.create`. */
-  session(options: SessionOptions): Promise<LanguageModel> {
-    return LanguageModel.create({
+  async session(options: SessionOptions): Promise<LanguageModel> {
+    await this.replaceEnded();
+    return await LanguageModel.create({
       // A long chat goes on; its beginning is read by people alone then.
       contextOverflow: 'drop-oldest',
       ...options,
@@ -121,8 +122,18 @@ export class ModelStore extends Store<ModelState> {
   /** Tokens of a picture. Reading it is the test that counts: the same code reads it for the answer. */
   async measurePicture(blob: Blob): Promise<number> {
     await this.settled();
+    await this.replaceEnded();
     if (!this.base) return 0;
     return await this.base.measureContextUsage([{ role: 'user', content: [{ type: 'image', value: blob }] }]);
+  }
+
+  /** Opens the model again where its engine has ended: a browser may take memory back while nobody asks. */
+  private async replaceEnded(): Promise<void> {
+    try {
+      await this.base?.measureMemory();
+    } catch (error) {
+      if (errorCode(error) === 'worker-died') await this.load({ storage: this.storage });
+    }
   }
 
   private close(): void {
