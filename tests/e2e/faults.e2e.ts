@@ -1,7 +1,7 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { seededRandom } from '../../packages/runtime/src/random.ts';
+import { createRandom } from '../../tools/src/data/random.ts';
 import { FaultApp } from './support/fault-app.ts';
 
 /** `npm run test:faults` asks for 20. */
@@ -18,7 +18,7 @@ const LONG_QUESTION = Array.from({ length: 90 }, (_, i) => `Is there a pig in pi
 const EVERYTHING = /./;
 const SHARD = /\.safetensors$/;
 
-const random = seededRandom(SEED);
+const random = createRandom(SEED);
 let app: FaultApp;
 /** What the model says when nothing happens. */
 let longAnswer: string;
@@ -26,7 +26,7 @@ let longAnswer: string;
 let wholeModel: string[];
 
 const moment = (most: number): Promise<void> =>
-  new Promise((resolve) => setTimeout(resolve, Math.floor(random() * most)));
+  new Promise((resolve) => setTimeout(resolve, random.int(most)));
 
 async function visit(): Promise<void> {
   app = await FaultApp.open();
@@ -77,22 +77,31 @@ const FAULTS: Readonly<Record<string, () => Promise<void>>> = {
       await app.faults.killWorker();
     });
     expect(answer).toBe(longAnswer);
+    // The new one stays.
+    await app.ask(SHORT);
+    expect(await app.faults.devices()).toBe(1);
+  },
+
+  async 'the worker is killed while nobody asks'() {
+    await app.faults.killWorker();
+    expect(await app.ask(LONG)).toBe(longAnswer);
+    expect(await app.faults.devices()).toBe(1);
   },
 
   async 'an answer is stopped while the question is read'() {
-    await app.askAndStop(LONG_QUESTION, Math.floor(random() * 200));
+    await app.askAndStop(LONG_QUESTION, random.int(200));
     expect(await app.ask(LONG)).toBe(longAnswer);
   },
 
   async 'the service worker is stopped in the middle of an answer'() {
-    expect(await app.askThrough(LONG, () => app.faults.stopServiceWorker())).toBe(longAnswer);
+    expect(await app.ask(LONG, () => app.faults.stopServiceWorker())).toBe(longAnswer);
     await app.reload();
     await app.chat.ready();
   },
 
   async 'a new version comes in the middle of an answer'() {
     const { page } = app.chat;
-    await appendFile(join(app.folder, 'service-worker.js'), `\n// ${random()}\n`);
+    await appendFile(join(app.folder, 'service-worker.js'), `\n// ${random.next()}\n`);
     const answer = await app.ask(LONG, () => app.faults.lookForNewVersion());
     expect(answer).toBe(longAnswer);
     await page.getByText('A new version is ready.').waitFor();
@@ -189,17 +198,10 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i', (roun
     await visit();
   });
 
-  for (const name of round === 1 ? Object.keys(FAULTS) : shuffled(Object.keys(FAULTS))) {
+  for (const name of round === 1 ? Object.keys(FAULTS) : random.shuffle(Object.keys(FAULTS))) {
     it(name, async () => {
       await FAULTS[name]();
       await app.everythingIsThere();
     });
   }
 });
-
-function shuffled<T>(list: readonly T[]): T[] {
-  return list
-    .map((value) => ({ value, at: random() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ value }) => value);
-}
