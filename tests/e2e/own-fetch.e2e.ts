@@ -48,10 +48,8 @@ beforeAll(async () => {
   if (!('output' in bundle)) throw new Error('Vite gave a watcher instead of a bundle');
   const assets = join(dist, 'assets');
   const worker = (await readdir(assets)).find((file) => /^worker-.*\.js$/.test(file))!;
-  const scripts = new Map([
-    ['/runtime.js', bundle.output[0].code],
-    ['/worker.js', await readFile(join(assets, worker), 'utf8')],
-  ]);
+  const scripts = new Map([['/worker.js', await readFile(join(assets, worker), 'utf8')]]);
+  for (const chunk of bundle.output) if ('code' in chunk) scripts.set(`/${chunk.fileName}`, chunk.code);
   server = createServer((request, response) => {
     const path = request.url ?? '/';
     const script = scripts.get(path);
