@@ -32,6 +32,13 @@ export function printKernels(kernels: readonly KernelResult[], other: string, ou
   );
 }
 
+/** What the tuning chose other than the plain ones. */
+export function printVariants(variants: BenchReport['variants'], output: Output): void {
+  const chosen = Object.entries(variants).filter(([, name]) => name !== 'plain');
+  if (chosen.length > 0) output.print();
+  for (const [key, name] of chosen) output.print(`${key}: ${name}`);
+}
+
 export function printSummary({ model, decode, prefill }: BenchReport, other: string, output: Output): void {
   const against = (ratio: number | undefined): string =>
     ratio === undefined ? '' : `; ${ratio.toFixed(2)}× as fast as the matrix products alone in ${other}`;

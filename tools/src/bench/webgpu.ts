@@ -5,7 +5,7 @@ import { hasWebgpuProvider, timeMatMulNBits } from '@speedq/onnx';
 import type { OrtModule } from '@speedq/onnx';
 import * as onnxruntime from 'onnxruntime-node';
 import type { CommandContext } from '../cli/command.ts';
-import { printKernels, printRates, printSummary } from './print-report.ts';
+import { printKernels, printRates, printSummary, printVariants } from './print-report.ts';
 import { configOf } from './shapes.ts';
 import type { BenchSize } from './shapes.ts';
 
@@ -20,15 +20,22 @@ export interface WebGPUBenchOptions {
   readonly layers?: number;
   readonly context?: number;
   readonly compare: boolean;
+  /** Also variants that round activations. */
+  readonly allowRounding?: boolean;
+  /** No variants: the kernels that every device runs. */
+  readonly plain?: boolean;
 }
 
 /** `speedq bench kernels|decode|prefill`. */
 export async function benchWebGPU(
-  { subject, size, bits, layers, context, compare }: WebGPUBenchOptions,
+  { subject, size, bits, layers, context, compare, allowRounding, plain }: WebGPUBenchOptions,
   { output, progress, signal }: Pick<CommandContext, 'output' | 'progress' | 'signal'>,
 ): Promise<BenchReport & { readonly adapter: string; readonly size: BenchSize }> {
   const config = configOf(size);
-  const { device, info, isSoftware } = await requestNodeDevice({ limits: 'adapter' });
+  const { device, info, isSoftware, languageFeatures } = await requestNodeDevice({
+    limits: 'adapter',
+    features: 'optional',
+  });
   const adapter = info.description || `${info.vendor} ${info.architecture}`.trim();
   const other = compare && (await hasWebgpuProvider(ort)) ? compareWithOnnxruntime : undefined;
   if (compare && other === undefined) {
@@ -44,6 +51,15 @@ export async function benchWebGPU(
   try {
     const report = await benchDevice(device, {
       ...{ subject, config, bits, isSoftware, context, compare: other, signal },
+      tuning:
+        plain || isSoftware
+          ? undefined
+          : {
+              languageFeatures,
+              allowRounding,
+              signal,
+              onTrial: (trial) => output.event('trial', { ...trial }),
+            },
       layers: { vision: Math.min(built, config.vision.numLayers), language: built },
       onStep: (what) => task.update(done, what),
       onKernel: (kernel) => {
@@ -59,6 +75,7 @@ export async function benchWebGPU(
     );
     output.print();
     printKernels(report.kernels, OTHER, output);
+    printVariants(report.variants, output);
     output.print();
     printSummary(report, OTHER, output);
     return { adapter, size, ...report };

@@ -36,6 +36,11 @@ export const bench = defineCommand({
       description: 'build so many (default: all; for the runtime 1 on a software adapter)',
     },
     context: { type: 'integer', min: 16, description: 'tokens in the cache while decoding' },
+    plain: { type: 'boolean', description: 'leave out the search for the fastest variants of the kernels' },
+    'allow-rounding': {
+      type: 'boolean',
+      description: 'let the search take variants that round activations to fp16 or 8 bits',
+    },
     alone: { type: 'boolean', description: 'leave onnxruntime out' },
     partition: {
       type: 'string',
@@ -88,10 +93,13 @@ export const bench = defineCommand({
     const subject = SUBJECTS.find((one) => one === args.what)!;
     // Dawn is loaded only where it is wanted.
     const { benchWebGPU } = await import('../bench/webgpu.ts');
-    const { size = '1b', layers, context, alone } = options;
+    const { size = '1b', layers, context, alone, plain } = options;
     const bits = options.bits === '2' ? 2 : 4;
     const report = await benchWebGPU(
-      { subject, size, bits, layers, context, compare: !alone },
+      {
+        ...{ subject, size, bits, layers, context, plain, compare: !alone },
+        allowRounding: options['allow-rounding'],
+      },
       { output, progress, signal },
     );
     return { what: args.what, ...report };

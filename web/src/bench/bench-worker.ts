@@ -31,6 +31,7 @@ async function run(request: BenchRequest): Promise<void> {
   const report = await benchDevice(device, {
     ...{ subject, bits, isSoftware },
     ...(await modelOptions(request)),
+    tuning: isSoftware ? undefined : { languageFeatures: navigator.gpu.wgslLanguageFeatures },
     compare: request.compare ? await loadOnnxruntime(base) : undefined,
     onStep: (what) => post({ type: 'step', what }),
     onKernel: (kernel) => post({ type: 'kernel', kernel }),

@@ -1,4 +1,5 @@
 import type { InternVLConfig } from '@speedq/model';
+import type { VariantChoice } from '../engine/variants.ts';
 import { createWebGPUModel } from '../model/webgpu-model.ts';
 import { randomFloats } from '../testing/harness.ts';
 import { instrument } from '../testing/instrumented-device.ts';
@@ -7,12 +8,14 @@ import type { WeightSource } from '../weights/source.ts';
 export interface ModelBenchOptions {
   readonly config: InternVLConfig;
   readonly weights: WeightSource;
+  /** Default: the plain kernels. */
+  readonly variants?: VariantChoice;
   /** Tokens of the prompt beside those of the picture, which has one tile. */
   readonly promptTokens: number;
   readonly decodeTokens: number;
   /** Leaves the picture out. */
   readonly textOnly?: boolean;
-  /** Asks once before it measures: the first time, some devices still compile. */
+  /** Asks and decodes before it measures: at first devices compile, and their clocks are low. */
   readonly warmUp?: boolean;
   readonly onStep?: (what: string) => void;
   readonly signal?: AbortSignal;
@@ -36,12 +39,18 @@ export interface ModelResult {
   readonly memoryBytes: number;
 }
 
+/** As the runtime has it. */
+export const KEY_VALUE_FORMAT = 'f16';
+/** Decoded before the measurement of the decoding begins. */
+const WARM_TOKENS = 32;
+
 /** A question and its answer, as the runtime asks it: greedy, the ids of the prompt at random. */
 export async function benchModel(
   device: GPUDevice,
   {
     config,
     weights,
+    variants,
     promptTokens,
     decodeTokens,
     textOnly = false,
@@ -57,7 +66,9 @@ export async function benchModel(
   const clock = stopwatch();
   onStep?.('loading');
   const model = await createWebGPUModel(device, config, weights, {
-    maxContext: Math.min(language.maxPositionEmbeddings, length + 2 * decodeTokens + 1),
+    maxContext: Math.min(language.maxPositionEmbeddings, length + 2 * decodeTokens + WARM_TOKENS),
+    variants,
+    keyValueFormat: KEY_VALUE_FORMAT,
   });
   try {
     const loadSeconds = clock();
@@ -79,12 +90,15 @@ export async function benchModel(
       for (const one of features) one.destroy();
       return { pictureSeconds, prefillSeconds };
     };
-    if (warmUp) await question();
+    if (warmUp) {
+      await question();
+      await model.decode(decodeTokens, signal);
+    }
     model.truncate(0);
     const { pictureSeconds, prefillSeconds } = await question();
     onStep?.('decoding');
     // The first steps are slower on some devices.
-    await model.decode(1, signal);
+    await model.decode(warmUp ? WARM_TOKENS : 1, signal);
     const start = model.length;
     counting.reset();
     clock();

@@ -6,10 +6,11 @@ import { assignSlots } from '../engine/liveness.ts';
 import { PipelineCache } from '../engine/pipelines.ts';
 import { Plan } from '../engine/plan.ts';
 import { rowCount } from '../engine/recorder.ts';
+import type { VariantChoice } from '../engine/variants.ts';
 import { KeyValueCache } from '../model/kv-cache.ts';
-import { capacitiesOf } from '../model/options.ts';
 import { WeightStore } from '../weights/store.ts';
 import type { DeviceRates } from './device-rates.ts';
+import { KEY_VALUE_FORMAT } from './end-to-end.ts';
 import type { Phase } from './layers.ts';
 import { recordPhase, schemesOf } from './layers.ts';
 import { randomWeights } from './random-weights.ts';
@@ -29,6 +30,8 @@ export interface KernelBenchOptions {
   readonly bits: 2 | 4;
   readonly phases: readonly Phase[];
   readonly rates: DeviceRates;
+  /** Default: the plain ones. */
+  readonly variants?: VariantChoice;
   /** Tokens in the cache while decoding; tokens of a chunk; tiles of a picture. */
   readonly context: number;
   readonly chunk: number;
@@ -60,7 +63,7 @@ export interface KernelResult {
 
 /** Times every kernel of a token, a chunk of the prompt and a picture by itself, on random weights. */
 export async function benchKernels(device: GPUDevice, options: KernelBenchOptions): Promise<KernelResult[]> {
-  const { config, bits, rates, context, chunk, tiles, compare, onKernel, signal } = options;
+  const { config, bits, rates, variants, context, chunk, tiles, compare, onKernel, signal } = options;
   const allocator = new Allocator(device);
   const compared = new Map<string, Promise<number | undefined>>();
   const results: KernelResult[] = [];
@@ -68,7 +71,7 @@ export async function benchKernels(device: GPUDevice, options: KernelBenchOption
     const weights = await WeightStore.load(allocator, randomWeights(config, schemesOf(bits)));
     const cache = new KeyValueCache(allocator, config, {
       maxContext: context + chunk,
-      format: capacitiesOf(config, { maxContext: context + chunk }).keyValueFormat,
+      format: KEY_VALUE_FORMAT,
     });
     await cache.grow(context + chunk, 0);
     for (const phase of options.phases) {
@@ -78,7 +81,7 @@ export async function benchKernels(device: GPUDevice, options: KernelBenchOption
           : { count: phase === 'prefill' ? chunk : tiles, past: 0 };
       const maxCount = run.count;
       const { recorder, kernels } = recordPhase(phase, {
-        ...{ allocator, config, weights, cache, maxCount },
+        ...{ allocator, config, weights, cache, maxCount, variants },
       });
       const { sizes, slots } = assignSlots([recorder]);
       const activations = sizes.map((bytes, slot) => allocator.storage(`activations ${slot}`, bytes));

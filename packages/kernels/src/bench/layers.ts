@@ -14,6 +14,7 @@ import { bufferUsage } from '../engine/constants.ts';
 import { PARAMS_BYTES } from '../engine/program.ts';
 import type { Dispatch, Run, Value, Work } from '../engine/recorder.ts';
 import { ONE_ROW, Recorder, isValue, valueBytes } from '../engine/recorder.ts';
+import type { VariantChoice } from '../engine/variants.ts';
 import type { KeyValueCache } from '../model/kv-cache.ts';
 import { WebGPUOps } from '../model/webgpu-ops.ts';
 import { recordArgmax, recordCandidates } from '../ops/argmax/record.ts';
@@ -63,15 +64,16 @@ export interface PhaseOptions {
   readonly weights: WeightStore;
   readonly cache: KeyValueCache;
   readonly maxCount: number;
+  readonly variants?: VariantChoice;
 }
 
 /** A phase as the model's plan runs it, in sections: what comes before the layers, a layer, what comes after. */
 export function recordPhase(
   phase: Phase,
-  { allocator, config, weights, cache, maxCount }: PhaseOptions,
+  { allocator, config, weights, cache, maxCount, variants }: PhaseOptions,
 ): { readonly recorder: Recorder; readonly kernels: Kernel[] } {
   const params = allocator.storage('parameters', PARAMS_BYTES, 'activations', bufferUsage.uniform);
-  const recorder = new Recorder(phase === 'decode' ? 1 : maxCount, params);
+  const recorder = new Recorder(phase === 'decode' ? 1 : maxCount, params, variants);
   const { vision, language } = config;
   const ops = new WebGPUOps({
     ...{ recorder, weights, caches: cache.layers, tileSize: vision.imageSize, allRows: false },

@@ -1,9 +1,12 @@
 import type { InternVLConfig } from '@speedq/model';
-import type { WeightSource } from '../weights/source.ts';
+import type { VariantChoice } from '../engine/variants.ts';
+import { chooseVariants } from '../model/choose-variants.ts';
+import type { TuningOptions } from '../tuning/fastest-variants.ts';
+import type { StoredTensorInfo, WeightSource } from '../weights/source.ts';
 import type { DeviceRates } from './device-rates.ts';
 import { measureDevice } from './device-rates.ts';
 import type { ModelResult } from './end-to-end.ts';
-import { benchModel } from './end-to-end.ts';
+import { KEY_VALUE_FORMAT, benchModel } from './end-to-end.ts';
 import type { KernelResult, LinearCase } from './kernels.ts';
 import { benchKernels } from './kernels.ts';
 import type { Phase, RecordedLayers } from './layers.ts';
@@ -34,6 +37,8 @@ export interface BenchOptions {
   /** Tokens in the cache when decoding begins. */
   readonly context?: number;
   readonly decodeTokens?: number;
+  /** Finds the fastest variants of the kernels first, and measures with those; default: the plain ones. */
+  readonly tuning?: TuningOptions;
   readonly compare?: (linear: LinearCase) => Promise<number | undefined>;
   readonly onStep?: (what: string) => void;
   readonly onKernel?: (result: KernelResult) => void;
@@ -45,6 +50,8 @@ export interface BenchReport {
   readonly bits: 2 | 4;
   readonly isSoftware: boolean;
   readonly rates: DeviceRates;
+  /** What the tuning chose; empty: all plain. */
+  readonly variants: VariantChoice;
   /** Of the model, and those that were built. */
   readonly layers: RecordedLayers;
   readonly builtLayers: RecordedLayers;
@@ -79,24 +86,26 @@ export interface PrefillFigures {
 
 /** The yardsticks, every kernel by itself, and, but for `kernels`, an answer of the model: in one run. */
 export async function benchDevice(device: GPUDevice, options: BenchOptions): Promise<BenchReport> {
-  const { subject, config, bits, isSoftware, compare, onStep, onKernel, signal } = options;
-  const { context = isSoftware ? 256 : 1024, decodeTokens = isSoftware ? 4 : 64 } = options;
+  const { subject, config, bits, isSoftware, tuning, compare, onStep, onKernel, signal } = options;
+  const { context = isSoftware ? 256 : 1024, decodeTokens = isSoftware ? 4 : 512 } = options;
   const layers = { vision: config.vision.numLayers, language: config.language.numLayers };
   const builtLayers = options.layers ?? (isSoftware ? { vision: 1, language: 1 } : layers);
   const built = withLayers(config, builtLayers);
   onStep?.('device');
   const rates = await measureDevice(device, isSoftware);
+  onStep?.('variants');
+  const variants = tuning === undefined ? {} : await tunedVariants(device, config, bits, tuning);
   onStep?.('kernels');
   const kernels = await benchKernels(device, {
-    ...{ config: built, bits, rates, context, chunk: CHUNK, tiles: 1, compare, onKernel, signal },
+    ...{ config: built, bits, rates, variants, context, chunk: CHUNK, tiles: 1, compare, onKernel, signal },
     phases: PHASES[subject],
   });
-  const report = { subject, bits, isSoftware, rates, layers, builtLayers, kernels };
+  const report = { subject, bits, isSoftware, rates, variants, layers, builtLayers, kernels };
   if (subject === 'kernels') return report;
 
   const isDecode = subject === 'decode';
   const model = await benchModel(device, {
-    ...{ config: built, onStep, signal, warmUp: !isSoftware },
+    ...{ config: built, variants, onStep, signal, warmUp: !isSoftware },
     weights: options.weights ?? randomWeights(built, schemesOf(bits)),
     promptTokens: isDecode ? context : PROMPT_CHUNKS * CHUNK - config.tokensPerTile,
     decodeTokens: isDecode ? decodeTokens : 1,
@@ -105,6 +114,20 @@ export async function benchDevice(device: GPUDevice, options: BenchOptions): Pro
   return isDecode
     ? { ...report, model, decode: decodeFigures(model, kernels, builtLayers, rates) }
     : { ...report, model, prefill: prefillFigures(model, kernels, builtLayers, rates) };
+}
+
+/** Of random weights: all layers have the same shapes, so one of each kind is enough. */
+async function tunedVariants(
+  device: GPUDevice,
+  config: InternVLConfig,
+  bits: 2 | 4,
+  tuning: TuningOptions,
+): Promise<VariantChoice> {
+  const single = withLayers(config, { vision: 1, language: 1 });
+  const tensors: StoredTensorInfo[] = [];
+  for await (const shard of randomWeights(single, schemesOf(bits)).shards()) tensors.push(...shard.tensors);
+  const maxContext = Math.min(config.language.maxPositionEmbeddings, 4096);
+  return chooseVariants(device, single, tensors, { ...tuning, maxContext, keyValueFormat: KEY_VALUE_FORMAT });
 }
 
 function decodeFigures(

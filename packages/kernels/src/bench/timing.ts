@@ -1,10 +1,12 @@
 /** A sample lasts at least this long, so that the clock's grain and the way to the device do not count. */
 const SAMPLE_SECONDS = 0.02;
 const SAMPLES = 3;
+/** For so long a device works before what it takes counts: its clock rises with work. */
+const WARM_UP_SECONDS = 0.3;
 const MAX_RUNS = 4096;
 
 export interface Timing {
-  /** Of one run: the median of the samples. */
+  /** Of one run: the median of the last samples. */
   readonly seconds: number;
   /** Runs in a sample. */
   readonly runs: number;
@@ -40,8 +42,11 @@ export async function timeRuns(
     seconds = await sample(runs);
   }
   const samples = [seconds];
-  while (samples.length < SAMPLES) samples.push(await sample(runs));
-  return { seconds: Math.max(1e-9, median(samples) - empty) / runs, runs };
+  const begin = performance.now();
+  while (samples.length < SAMPLES || performance.now() - begin < 1000 * WARM_UP_SECONDS) {
+    samples.push(await sample(runs));
+  }
+  return { seconds: Math.max(1e-9, median(samples.slice(-SAMPLES)) - empty) / runs, runs };
 }
 
 function median(values: readonly number[]): number {

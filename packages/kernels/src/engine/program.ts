@@ -25,6 +25,7 @@ export const params: Binding = { type: 'Params', access: 'uniform' };
 export const floats = (access: Access): Binding => ({ type: 'array<f32>', access });
 export const vectors = (access: Access): Binding => ({ type: 'array<vec4<f32>>', access });
 export const words = (access: Access): Binding => ({ type: 'array<u32>', access });
+export const wordPairs = (access: Access): Binding => ({ type: 'array<vec2<u32>>', access });
 export const wordVectors = (access: Access): Binding => ({ type: 'array<vec4<u32>>', access });
 
 const ADDRESS_SPACE: Record<Access, string> = {

@@ -7,7 +7,7 @@ import { WeightStore, storedBytes } from '../weights/store.ts';
 import type { WebGPUModelOptions } from './options.ts';
 import { capacitiesOf } from './options.ts';
 import type { ModelRecording } from './plans.ts';
-import { MAX_DECODE_STEPS, recordPlans } from './plans.ts';
+import { recordPlans, tokenReadbacks } from './plans.ts';
 
 /** GPU bytes by purpose. */
 export interface MemoryUse extends Readonly<Record<MemoryKind, number>> {
@@ -40,7 +40,7 @@ export function memoryBudget(
 ): MemoryBudget {
   const { allocator, recording } = recordWithoutDevice(config, tensors, options, limits);
   const { cache } = recording;
-  allocator.readback('decoded tokens', MAX_DECODE_STEPS * 4);
+  tokenReadbacks(allocator);
   const loaded = memoryUse(allocator);
   const { language, tokensPerTile } = config;
   const images = (options.maxTiles ?? 1) * tokensPerTile * language.hiddenSize * 4;

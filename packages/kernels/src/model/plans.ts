@@ -28,6 +28,11 @@ export interface Capacities {
 /** Tokens that decoding may produce before they are read back. */
 export const MAX_DECODE_STEPS = 64;
 
+/** Where two bursts of decoded tokens are read. */
+export function tokenReadbacks(allocator: Allocator): GPUBuffer[] {
+  return [0, 1].map((i) => allocator.readback(`decoded tokens ${i}`, MAX_DECODE_STEPS * 4));
+}
+
 /** A plan whose steps from `head` on compute logits and choose a token. */
 export interface LanguagePlan {
   readonly plan: Plan;

@@ -13,7 +13,7 @@ import type { MemoryUse } from './memory.ts';
 import { capacitiesOf } from './options.ts';
 import type { WebGPUModelOptions } from './options.ts';
 import type { Capacities, ModelPlans } from './plans.ts';
-import { MAX_DECODE_STEPS, preparePlans, recordPlans } from './plans.ts';
+import { MAX_DECODE_STEPS, preparePlans, recordPlans, tokenReadbacks } from './plans.ts';
 
 /** An InternVL model on the GPU with one KV cache. Calls may not overlap. */
 export interface WebGPUModel {
@@ -80,7 +80,8 @@ class PlannedModel implements WebGPUModel {
   readonly #config: InternVLConfig;
   readonly #capacities: Capacities;
   readonly #plans: ModelPlans;
-  readonly #tokensReadback: GPUBuffer;
+  /** Two, because a burst of tokens runs while the one before is read. */
+  readonly #tokensReadbacks: readonly GPUBuffer[];
   /** From the first readLogits on: runs copy their logits there as long as they are asked for. */
   #logitsReadback: GPUBuffer | undefined;
   #copiesLogits = false;
@@ -106,7 +107,7 @@ class PlannedModel implements WebGPUModel {
     this.#config = config;
     this.#capacities = capacities;
     this.#plans = plans;
-    this.#tokensReadback = allocator.readback('decoded tokens', MAX_DECODE_STEPS * 4);
+    this.#tokensReadbacks = tokenReadbacks(allocator);
   }
 
   get length(): number {
@@ -202,7 +203,7 @@ class PlannedModel implements WebGPUModel {
           plan.encode(pass, count, 0, last || this.#capacities.allLogits ? undefined : head);
           pass.end();
           if (last) {
-            encoder.copyBufferToBuffer(buffers.tokens, 0, this.#tokensReadback, 0, 4);
+            encoder.copyBufferToBuffer(buffers.tokens, 0, this.#tokensReadbacks[0], 0, 4);
             if (this.#copiesLogits) this.copyLogits(encoder);
           }
           device.queue.submit([encoder.finish()]);
@@ -214,7 +215,7 @@ class PlannedModel implements WebGPUModel {
           if (!last) await before;
           signal?.throwIfAborted();
         }
-        const [id] = await this.readTokens(1);
+        const [id] = await readTokens(this.#tokensReadbacks[0], 1);
         signal?.throwIfAborted();
         this.#hasNext = true;
         return id;
@@ -244,18 +245,31 @@ class PlannedModel implements WebGPUModel {
       // Whoever decodes on the GPU wants no logits; a later readLogits copies them by itself.
       this.#copiesLogits = false;
       this.#logitsCopied = false;
+      // The burst that runs, and reads its tokens when it is done.
+      let running: Promise<void> = Promise.resolve();
       try {
-        for (let done = 0; done < count;) {
+        for (let done = 0, burst = 0; done < count; burst++) {
           signal?.throwIfAborted();
           const steps = Math.min(MAX_DECODE_STEPS, count - done);
-          this.submitDecode(steps);
-          tokens.set(await this.readTokens(steps), done);
+          const readback = this.#tokensReadbacks[burst % 2];
+          this.submitDecode(steps, readback);
+          const at = done;
+          const read = readTokens(readback, steps).then((some) => tokens.set(some, at));
+          // No gap between bursts, and an abort is heard.
+          const before = running;
+          running = read;
+          // Told of below, after the burst before it.
+          read.catch(() => undefined);
+          await before;
           done += steps;
         }
+        await running;
         signal?.throwIfAborted();
         this.#hasNext = true;
         return tokens;
       } catch (error) {
+        // A buffer that is still to be read cannot take other tokens.
+        await running.catch(() => undefined);
         this.#length = start;
         throw error;
       }
@@ -312,7 +326,7 @@ class PlannedModel implements WebGPUModel {
   }
 
   /** One submission per token; the GPU itself carries the chosen id and the position to the next. */
-  private submitDecode(steps: number): void {
+  private submitDecode(steps: number, readback: GPUBuffer): void {
     const { device } = this.#allocator;
     const { decode, buffers } = this.#plans;
     device.queue.writeBuffer(decode.plan.params, 0, new Uint32Array([1, this.#length, 0, 0]));
@@ -322,7 +336,7 @@ class PlannedModel implements WebGPUModel {
       decode.plan.encode(pass, 1);
       pass.end();
       if (step === steps - 1) {
-        encoder.copyBufferToBuffer(buffers.tokens, 0, this.#tokensReadback, 0, steps * 4);
+        encoder.copyBufferToBuffer(buffers.tokens, 0, readback, 0, steps * 4);
       }
       device.queue.submit([encoder.finish()]);
     }
@@ -350,14 +364,6 @@ class PlannedModel implements WebGPUModel {
       // Also after a failure in the middle, when some layers have grown.
       if (cache.takeChanged()) for (const { plan } of [prefill, decode]) plan.rebind();
     }
-  }
-
-  private async readTokens(count: number): Promise<Uint32Array> {
-    const buffer = this.#tokensReadback;
-    await buffer.mapAsync(MAP_MODE_READ, 0, count * 4);
-    const tokens = new Uint32Array(buffer.getMappedRange(0, count * 4).slice(0));
-    buffer.unmap();
-    return tokens;
   }
 
   private checkIds(ids: Uint32Array): void {
@@ -407,4 +413,11 @@ class PlannedModel implements WebGPUModel {
       this.#busy = false;
     }
   }
+}
+
+async function readTokens(buffer: GPUBuffer, count: number): Promise<Uint32Array> {
+  await buffer.mapAsync(MAP_MODE_READ, 0, count * 4);
+  const tokens = new Uint32Array(buffer.getMappedRange(0, count * 4).slice(0));
+  buffer.unmap();
+  return tokens;
 }

@@ -4,7 +4,11 @@ import { MAP_MODE_READ, bufferUsage } from '../engine/constants.ts';
 /** A sample takes about this long: browsers round time stamps to a tenth of a millisecond. */
 const SAMPLE_SECONDS = 0.004;
 const MAX_RUNS = 4096;
-const SAMPLES = 3;
+
+export interface TimedRun {
+  /** Of one run. */
+  seconds(): Promise<number>;
+}
 
 /**
  * Measures what `encode` puts into a pass, run after run in one pass. Time stamps of the GPU where the device
@@ -26,19 +30,21 @@ export class Stopwatch {
     };
   }
 
-  /** Seconds of one run: the least of some samples, which others on the device disturbed least. */
-  async seconds(encode: (pass: GPUComputePassEncoder) => void): Promise<number> {
+  /** What `encode` puts into a pass, to be measured as often as one likes: more runs at once the shorter it takes. */
+  timed(encode: (pass: GPUComputePassEncoder) => void): TimedRun {
     let runs = 1;
-    let taken = await this.sample(encode, runs);
-    while (taken < SAMPLE_SECONDS / 2 && runs < MAX_RUNS) {
-      // Not by more than sixteen at once: what one run seems to take may be mostly the clock's grain.
-      const factor = Math.min(16, Math.max(2, SAMPLE_SECONDS / Math.max(taken, 1e-9)));
-      runs = Math.min(MAX_RUNS, Math.ceil(runs * factor));
-      taken = await this.sample(encode, runs);
-    }
-    let least = taken / runs;
-    for (let i = 1; i < SAMPLES; i++) least = Math.min(least, (await this.sample(encode, runs)) / runs);
-    return least;
+    return {
+      seconds: async () => {
+        let taken = await this.sample(encode, runs);
+        while (taken < SAMPLE_SECONDS / 2 && runs < MAX_RUNS) {
+          // Not by more than sixteen at once: what one run seems to take may be mostly the clock's grain.
+          const factor = Math.min(16, Math.max(2, SAMPLE_SECONDS / Math.max(taken, 1e-9)));
+          runs = Math.min(MAX_RUNS, Math.ceil(runs * factor));
+          taken = await this.sample(encode, runs);
+        }
+        return taken / runs;
+      },
+    };
   }
 
   destroy(): void {

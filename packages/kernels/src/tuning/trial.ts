@@ -7,6 +7,7 @@ import { PARAMS_BYTES } from '../engine/program.ts';
 import { readFloats } from '../engine/readback.ts';
 import type { Dispatch, Resource, Value, VariantCase } from '../engine/recorder.ts';
 import { BufferRef, Recorder, isValue, rowCount } from '../engine/recorder.ts';
+import type { TimedRun } from './time-steps.ts';
 import { Stopwatch } from './time-steps.ts';
 
 /** A case as a plan recorded it, and a run of that plan: new tokens or tiles, and tokens before them. */
@@ -92,8 +93,8 @@ export class Trial {
     return readFloats(this.#allocator, this.bufferOf(output), this.sizeOf(output) / 4);
   }
 
-  seconds(plan: Plan): Promise<number> {
-    return this.#stopwatch.seconds((pass) => plan.encode(pass, this.#case.count));
+  timed(plan: Plan): TimedRun {
+    return this.#stopwatch.timed((pass) => plan.encode(pass, this.#case.count));
   }
 
   destroy(): void {

@@ -2,6 +2,8 @@ import type { Program } from '../../engine/program.ts';
 import { floats, params, program, words } from '../../engine/program.ts';
 
 const THREADS = 256;
+/** Candidates that a thread of the last stage asks for before it uses the first. */
+const AHEAD = 8;
 /** Logits per workgroup of the first stage. */
 export const ARGMAX_CHUNK = THREADS * 16;
 
@@ -56,6 +58,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
  * parameters move on, so that steps can follow each other without the CPU.
  */
 export function argmaxFinalProgram(partials: number): Program {
+  const loads = Array.from({ length: AHEAD }, (_, i) => i);
   return program(
     'argmax final',
     {
@@ -71,13 +74,17 @@ ${CANDIDATES}
 fn main(@builtin(local_invocation_index) lid: u32) {
   var value = -3.4e38f;
   var index = 0xffffffffu;
-  for (var i = lid; i < ${partials}u; i += THREADS) {
-    if (partial_values[i] > value || index == 0xffffffffu) { value = partial_values[i]; index = partial_indices[i]; }
+  // Several are read at once: one after the other, most of the time would be waiting.
+  for (var i = lid; i < ${partials}u; i += THREADS * ${AHEAD}u) {
+    ${loads.map((j) => `let i${j} = min(i + ${j}u * THREADS, ${partials - 1}u); let v${j} = partial_values[i${j}];`).join('\n    ')}
+    ${loads.map((j) => `if (v${j} > value || index == 0xffffffffu) { value = v${j}; index = i${j}; }`).join('\n    ')}
   }
+  // Candidates are in the order of their ids.
   reduce(lid, value, index);
   if (lid == 0u) {
-    next[0] = best_index[0];
-    tokens[state.generated] = best_index[0];
+    let id = partial_indices[min(best_index[0], ${partials - 1}u)];
+    next[0] = id;
+    tokens[state.generated] = id;
     state.generated += 1u;
     state.past += state.count;
   }

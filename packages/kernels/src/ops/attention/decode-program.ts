@@ -11,6 +11,8 @@ export interface DecodeOptions extends RopeOptions {
 
 /** A workgroup takes 64 keys at a time, one a thread. */
 const THREADS = 64;
+/** Quads of a key, and values, that a thread asks for before it uses the first. */
+const AHEAD = 4;
 /** Query heads whose registers and workgroup memory one workgroup has room for. */
 const MAX_GROUP = 8;
 
@@ -42,6 +44,9 @@ export function decodeProgram(options: DecodeOptions): Program {
   const group = headsTogether(options);
   const slices = Math.floor(THREADS / quads);
   const shape = { keyValueHeads, headDim };
+  // Loads that wait for each other make the time of a short past: several are under way at once.
+  const ahead = quads % AHEAD === 0 ? AHEAD : 1;
+  const loads = Array.from({ length: AHEAD }, (_, i) => i);
   const each = (code: (g: number) => string) =>
     Array.from({ length: group }, (_, g) => code(g)).join('\n    ');
   return program(
@@ -96,9 +101,17 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let key = chunk + lid;
     ${each((g) => `var s${g} = 0.0f;`)}
     if (key < end) {
-      for (var d = 0u; d < QUADS; d++) {
-        let k = keys_at(key, kv, d);
-        ${each((g) => `s${g} += dot(mine[${g}u * QUADS + d], k);`)}
+      for (var d = 0u; d < QUADS; d += ${ahead}u) {
+        ${loads
+          .slice(0, ahead)
+          .map((i) => `let k${i} = keys_at(key, kv, d + ${i}u);`)
+          .join(' ')}
+        ${each((g) =>
+          loads
+            .slice(0, ahead)
+            .map((i) => `s${g} += dot(mine[${g}u * QUADS + d + ${i}u], k${i});`)
+            .join(' '),
+        )}
       }
       let scale = keys_scale(key, kv);
       ${each((g) => `s${g} *= scale;`)}
@@ -129,10 +142,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     )}
     workgroupBarrier();
     if (slice < SLICES) {
-      let count = min(THREADS, end - chunk);
-      for (var j = slice; j < count; j += SLICES) {
-        let v = values_at(chunk + j, kv, quad);
-        ${each((g) => `sum${g} += weights[${g}u * THREADS + j] * v;`)}
+      // keys beyond the end have weight zero
+      for (var j = slice; j < THREADS; j += SLICES * ${AHEAD}u) {
+        ${loads.map((i) => `let j${i} = min(j + ${i}u * SLICES, THREADS - 1u); let v${i} = values_at(min(chunk + j${i}, end - 1u), kv, quad);`).join('\n        ')}
+        ${loads
+          .slice(1)
+          .map((i) => `let more${i} = select(0.0f, 1.0f, j + ${i}u * SLICES < THREADS);`)
+          .join(' ')}
+        ${each((g) =>
+          loads
+            .map((i) => `sum${g} += weights[${g}u * THREADS + j${i}] * ${i === 0 ? '' : `more${i} * `}v${i};`)
+            .join(' '),
+        )}
       }
     }
     workgroupBarrier();
@@ -146,9 +167,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var j = 1u; j < SLICES; j++) { sum += joined[at + j * QUADS]; }
     sums[((head0 + i / QUADS) * SPLITS + split) * QUADS + i % QUADS] = sum;
   }
+  var part = 0.0f;
+  if (lid < GROUP * 8u) {
+    for (var i = 0u; i < 8u; i++) { part += weights[lid / 8u * THREADS + lid % 8u * 8u + i]; }
+  }
+  workgroupBarrier();
+  weights[lid] = part;
+  workgroupBarrier();
   if (lid < GROUP) {
     var total = 0.0f;
-    for (var i = 0u; i < THREADS; i++) { total += weights[lid * THREADS + i]; }
+    for (var i = 0u; i < 8u; i++) { total += weights[lid * 8u + i]; }
     stats[(head0 + lid) * SPLITS + split] = vec2(highest_of[lid], total);
   }
 }`,
@@ -158,6 +186,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 /** Sums and stats of the splits → [heads·headDim], one workgroup per head. */
 export function mergeProgram({ headDim, splits }: DecodeOptions): Program {
   const quads = headDim / 4;
+  const loads = Array.from({ length: AHEAD }, (_, i) => i);
   return program(
     'attention merge',
     {
@@ -173,6 +202,8 @@ const SLICES = ${Math.floor(THREADS / quads)}u;
 ${SPLIT_CODE(splits)}
 var<workgroup> joined: array<vec4<f32>, THREADS>;
 var<workgroup> totals: array<f32, THREADS>;
+var<workgroup> highest_of: array<f32, THREADS>;
+var<workgroup> shares: array<f32, SPLITS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -181,27 +212,39 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let count = (length + span - 1u) / span;
   let first = wid.x * SPLITS;
   var highest = -3.0e38f;
-  for (var i = 0u; i < count; i++) { highest = max(highest, stats[first + i].x); }
+  for (var i = lid; i < count; i += THREADS) { highest = max(highest, stats[first + i].x); }
+  highest_of[lid] = highest;
+  workgroupBarrier();
+  for (var i = 0u; i < min(count, THREADS); i++) { highest = max(highest, highest_of[i]); }
+  var total = 0.0f;
+  for (var i = lid; i < count; i += THREADS) {
+    let of_split = stats[first + i];
+    let share = exp(of_split.x - highest);
+    shares[i] = share;
+    total += share * of_split.y;
+  }
+  totals[lid] = total;
+  workgroupBarrier();
   let quad = lid % QUADS;
   let slice = lid / QUADS;
   var sum = vec4<f32>();
-  var total = 0.0f;
   if (slice < SLICES) {
-    for (var i = slice; i < count; i += SLICES) {
-      let of_split = stats[first + i];
-      let weight = exp(of_split.x - highest);
-      total += weight * of_split.y;
-      sum += weight * sums[(first + i) * QUADS + quad];
+    for (var i = slice; i < count; i += SLICES * ${AHEAD}u) {
+      ${loads
+        .map(
+          (i) =>
+            `let i${i} = i + ${i}u * SLICES; let v${i} = sums[(first + min(i${i}, count - 1u)) * QUADS + quad];`,
+        )
+        .join('\n      ')}
+      ${loads.map((i) => `if (i${i} < count) { sum += shares[i${i}] * v${i}; }`).join('\n      ')}
     }
   }
   joined[lid] = sum;
-  totals[lid] = total;
   workgroupBarrier();
   if (lid < QUADS) {
-    for (var j = 1u; j < SLICES; j++) {
-      sum += joined[lid + j * QUADS];
-      total += totals[lid + j * QUADS];
-    }
+    for (var j = 1u; j < SLICES; j++) { sum += joined[lid + j * QUADS]; }
+    total = 0.0f;
+    for (var i = 0u; i < min(count, THREADS); i++) { total += totals[i]; }
     y[wid.x * QUADS + lid] = sum / total;
   }
 }`,

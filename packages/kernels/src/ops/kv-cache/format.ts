@@ -1,5 +1,5 @@
 import type { Access, Binding } from '../../engine/program.ts';
-import { vectors, words } from '../../engine/program.ts';
+import { vectors, wordPairs, words } from '../../engine/program.ts';
 
 /**
  * How keys and values are kept: 'f16' by the packing functions that every device has, 'q8' as 8-bit codes with one
@@ -23,7 +23,7 @@ export function cacheRowWords(format: KeyValueFormat, { keyValueHeads, headDim }
 }
 
 export function cacheBinding(format: KeyValueFormat, access: Access): Binding {
-  return { f32: vectors(access), f16: { type: 'array<vec2<u32>>', access }, q8: words(access) }[format];
+  return { f32: vectors(access), f16: wordPairs(access), q8: words(access) }[format];
 }
 
 /**

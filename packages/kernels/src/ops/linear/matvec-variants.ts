@@ -37,9 +37,12 @@ function variant(
 export const MATVEC_VARIANTS: Variants<MatvecVariant> = {
   plain: variant(64, undefined, 'scan'),
   'rows4-threads64': variant(64, 1, 'tree'),
+  'rows4-threads256': variant(256, 1, 'tree'),
   'rows16-threads128': variant(128, 4, 'tree'),
   'rows16-threads256': variant(256, 4, 'tree'),
   'rows4-threads64-subgroups': variant(64, 1, 'subgroups'),
+  'rows4-threads128-subgroups': variant(128, 1, 'subgroups'),
+  'rows4-threads256-subgroups': variant(256, 1, 'subgroups'),
   'rows16-threads128-subgroups': variant(128, 4, 'subgroups'),
   'rows16-threads256-subgroups': variant(256, 4, 'subgroups'),
   'rows4-threads64-integer': variant(64, 1, 'tree', 'integer'),
@@ -57,7 +60,7 @@ export function lanesOf({ threads, teams }: MatvecVariant, columns: number): num
   return lanes;
 }
 
-/** Weight rows of one workgroup: each thread sums four. */
+/** Weight rows of one workgroup at a time: each thread sums four. */
 export function matvecRows(variant: MatvecVariant, columns: number): number {
   return (variant.threads / lanesOf(variant, columns)) * 4;
 }

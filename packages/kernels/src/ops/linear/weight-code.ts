@@ -1,11 +1,11 @@
 import { SpeedqError, bilevelLayout, panelMetaWords, symmetricCentre } from '@speedq/format';
 import type { BilevelLayout, BilevelScheme, FloatScheme, Scheme, SymmetricScheme } from '@speedq/format';
 import type { Binding } from '../../engine/program.ts';
-import { float, vectors, wordVectors, words } from '../../engine/program.ts';
+import { float, vectors, wordPairs, wordVectors, words } from '../../engine/program.ts';
 import type { IntegerCode } from './integer-code.ts';
 import { SPREAD_HIGH, UNIT_STRUCT, integerBytes, integerLayout } from './integer-code.ts';
 import type { UnitWords } from './unit-words.ts';
-import { fields, unitCodes } from './unit-words.ts';
+import { fields, placedCodes, unitCodes } from './unit-words.ts';
 import { HALF_PAIR } from './wgsl.ts';
 
 /** Programs read weights in units of 16 consecutive columns of a row: no group is narrower. */
@@ -55,6 +55,20 @@ fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x
     dot_row(row0 + 2u, unit, x0, x1, x2, x3), dot_row(row0 + 3u, unit, x0, x1, x2, x3));
 }`;
 
+const PLACED_PARAMETERS = 'p0: vec4<f32>, p1: vec4<f32>, p2: vec4<f32>, p3: vec4<f32>';
+
+/** Declares p0…p3: x0…x3 as the codes of a unit are multiplied with them, see placedCodes. */
+function placedValues(unit: UnitWords): string {
+  const powers = placedCodes(unit)?.powers;
+  return [0, 1, 2, 3].map((i) => `let p${i} = x${i}${powers ? ` * ${powers[i]}` : ''};`).join(' ');
+}
+
+/** Σ code·x of a unit, from p0…p3. */
+function unitProduct(unit: UnitWords): string {
+  const values = placedCodes(unit)?.values ?? unitCodes(unit);
+  return values.map((codes, i) => `dot(${codes}, p${i})`).join(' + ');
+}
+
 function floatCode({ dtype }: FloatScheme, columns: number): WeightCode {
   const half = dtype === 'f16';
   const quads = columns / 4;
@@ -86,32 +100,41 @@ function symmetricCode(scheme: SymmetricScheme, columns: number): WeightCode {
   const unit: UnitWords =
     bits === 3
       ? { words: ['codes[at + unit % 2u]'], high: '(codes[at + 2u] >> (unit % 2u * 16u))' }
-      : { words: bits === 2 ? ['codes[at]'] : ['codes[at]', 'codes[at + 1u]'] };
-  const at = bits === 3 ? '(row * UNITS + unit) / 2u * 3u' : `(row * UNITS + unit) * ${bits / 2}u`;
-  const values = unitCodes(unit).map((codes) => `s * (${codes} - ${float(symmetricCentre(scheme))})`);
+      : { words: bits === 2 ? ['codes[at]'] : ['pair.x', 'pair.y'] };
+  const at = bits === 3 ? '(row * UNITS + unit) / 2u * 3u' : 'row * UNITS + unit';
+  const locate = `let at = ${at};
+  ${bits === 4 ? 'let pair = codes[at];' : ''}
+  let group = row * GROUPS + unit / ${groupSize / UNIT}u;
+  let s = half_pair(meta_words[group / 2u])[group % 2u];`;
+  const centre = float(symmetricCentre(scheme));
+  const values = unitCodes(unit).map((codes) => `s * (${codes} - ${centre})`);
   return {
-    bindings: { codes: words('read'), meta_words: words('read') },
+    bindings: { codes: bits === 4 ? wordPairs('read') : words('read'), meta_words: words('read') },
     order: 'units',
     functions: `
 ${HALF_PAIR}
 const GROUPS = ${columns / groupSize}u;
 fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
-  let at = ${at};
-  let group = row * GROUPS + unit / ${groupSize / UNIT}u;
-  let s = half_pair(meta_words[group / 2u])[group % 2u];
+  ${locate}
   return array(${values.join(',\n    ')});
 }
-${DOT_BY_ROW}`,
+fn dot_row(row: u32, unit: u32, ${PLACED_PARAMETERS}, middle: f32) -> f32 {
+  ${locate}
+  return s * (${unitProduct(unit)} - middle);
+}
+fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
+  let middle = dot(x0 + x1 + x2 + x3, vec4(${centre}));
+  ${placedValues(unit)}
+  return vec4(${[0, 1, 2, 3].map((row) => `dot_row(min(row0 + ${row}u, ROWS - 1u), unit, p0, p1, p2, p3, middle)`).join(', ')});
+}`,
     integer: {
       layout: integerLayout(unit),
       functions: `
 ${UNIT_STRUCT}
 ${SPREAD_HIGH}
 fn integer_weights(row: u32, unit: u32) -> Unit {
-  let at = ${at};
-  let group = row * GROUPS + unit / ${groupSize / UNIT}u;
-  let s = half_pair(meta_words[group / 2u])[group % 2u];
-  return Unit(vec4(${integerBytes(unit).join(', ')}), vec2(s, s * ${float(symmetricCentre(scheme))}));
+  ${locate}
+  return Unit(vec4(${integerBytes(unit).join(', ')}), vec2(s, s * ${centre}));
 }
 fn integer_row(row: u32, unit: u32, x: vec4<u32>, level: vec2<f32>) -> f32 {
   let w = integer_weights(min(row, ROWS - 1u), unit);
@@ -180,10 +203,7 @@ function bilevelCode(scheme: BilevelScheme, columns: number): WeightCode {
     code(`block * ${layout.codeWords}u + ${layout.lowWords}u + lane / 2u + ${row}u`);
   const loadFour = `let four = codes[(block * ${layout.codeWords}u + lane) / 4u];
   ${layout.highBits > 0 ? `let high = vec2(${highWord(0)}, ${highWord(1)});` : ''}`;
-  const rowProduct = (row: number) =>
-    unitCodes(rowWords(row))
-      .map((codes, i) => `dot(${codes}, x${i})`)
-      .join(' + ');
+  const rowProducts = [0, 1, 2, 3].map((row) => unitProduct(rowWords(row)));
   const integerProduct = (row: number) =>
     integerBytes(rowWords(row))
       .map((bytes, i) => `dot4I8Packed(${bytes}, x[${i}])`)
@@ -238,7 +258,8 @@ fn weights(row: u32, unit: u32) -> array<vec4<f32>, 4> {
 fn dot_rows(row0: u32, unit: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
   ${locateFour}
   let total = dot(x0 + x1 + x2 + x3, vec4(1.0f));
-  let products = vec4(${[0, 1, 2, 3].map(rowProduct).join(',\n    ')});
+  ${placedValues(own)}
+  let products = vec4(${rowProducts.join(',\n    ')});
   return ${product};
 }`,
     integer: {
