@@ -1,29 +1,33 @@
 /**
- * The GGUF export read by others: its weights by the gguf package for Python, and its language model by llama.cpp
- * (node-llama-cpp): the tokens of the prompts and the greedy answers are ours.
+ * The GGUF export read by others: its weights by the gguf package for Python; its language model, and its mmproj with
+ * pictures, by llama.cpp (llama.node). The tokens of the prompts, the greedy answers and the probabilities of their
+ * first tokens are ours.
  *
- *     npm run check:gguf -- --python PYTHON --library FOLDER
+ *     npm run check:gguf -- --python PYTHON [--library FOLDER]
  *
- * PYTHON has gguf and safetensors; FOLDER holds node_modules with node-llama-cpp 3.22.1 (`npm install
- * --ignore-scripts node-llama-cpp@3.22.1`; its llama.cpp comes built).
+ * PYTHON has gguf and safetensors; FOLDER holds node_modules with llama.node, whose llama.cpp comes built (10 MB);
+ * without it, it is installed into a temporary folder.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { createGenerator, testMix } from '../../tools/src/data/index.ts';
-import { encodeQuestion } from '../../tools/src/eval/answer.ts';
-import { openModel } from '../../tools/src/eval/open-model.ts';
-import { SequentialExaminee } from '../../tools/src/eval/sequential-examinee.ts';
-import { ggufName } from '../../tools/src/export/gguf/names.ts';
-import { withModelFolder } from '../../tools/src/model-folder.ts';
-import { Report, repositoryRoot, runNode, runPython, speedq, withTemporaryFolder } from './support.ts';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { withModelFolder } from '../../tools/src/model-folder.ts';
+import { ggufName } from '../../tools/src/export/gguf/names.ts';
+import { drawLlamaQuestions } from './llama-questions.ts';
+import type { LlamaQuestion } from './llama-questions.ts';
+import {
+  Report,
+  installPackages,
+  repositoryRoot,
+  runNode,
+  runPython,
+  speedq,
+  withTemporaryFolder,
+} from './support.ts';
 
-const QUESTIONS = 20;
+const BINDING = '1.7.15';
 const MAX_NEW_TOKENS = 12;
-const SEED = 41;
-/** llama.cpp rounds activations to 8 bits, which may change an answer. */
-const AGREES = 0.9;
 /** Relative to the norm of all weights of a type: what each can say of a step. */
 const RELATIVE: Readonly<Record<string, number>> = {
   F32: 0,
@@ -34,6 +38,21 @@ const RELATIVE: Readonly<Record<string, number>> = {
   Q8_0: 0.006,
   Q3_K: 0.03,
 };
+
+/** With nothing quantized, what is left is llama.cpp's fp16 arithmetic. */
+const FLOAT_RECIPE = {
+  extends: '2bit',
+  schemes: { vision: 'float', projector: 'float', language: 'float', embedding: 'float', head: 'float' },
+};
+
+interface Model {
+  readonly name: string;
+  readonly packed: string;
+  /** Share of greedy answers that must be ours. */
+  readonly agrees: number;
+  /** Largest difference allowed between probabilities of a first token. */
+  readonly probability: number;
+}
 
 const { values: options } = parseArgs({
   options: { python: { type: 'string', default: 'python3' }, library: { type: 'string' } },
@@ -49,77 +68,109 @@ type Line =
     }
   | { readonly missing: readonly string[] };
 
+/** What llama.cpp makes of a question. */
 interface Reply {
+  /** Of the prompt; −1 where a picture's are. */
   readonly tokens: readonly number[];
-  readonly answer: readonly number[];
+  readonly answer: string;
+  /** Of the first token of the answer: the most probable ones. */
+  readonly first: readonly { readonly text: string; readonly probability: number }[];
 }
 
 const report = new Report();
-for (const name of ['pico-2bit', 'pico-4bit']) {
-  await withTemporaryFolder(async (folder) => {
-    const packed = join(repositoryRoot, 'web/public/models', name);
-    const [gguf, float, names] = ['gguf', 'float', 'names.json'].map((part) => join(folder, part));
-    await speedq('export', packed, '--to', 'gguf', '--out', gguf);
-    await speedq('export', packed, '--to', 'float', '--out', float);
-    const canonical = await withModelFolder(packed, async ({ tensors }) =>
-      Promise.resolve(tensors.parameters.map((parameter) => parameter.name)),
-    );
-    await writeFile(
-      names,
-      JSON.stringify(Object.fromEntries(canonical.map((name) => [ggufName(name), name]))),
-    );
-    for (const line of runPython<Line>(options.python, 'gguf_values.py', gguf, float, names)) {
-      if ('missing' in line) {
-        report.check(`${name}: tensors left out`, line.missing.length === 0, `${line.missing.length}`);
-        continue;
-      }
-      const { file, type, tensors, bytes, relative } = line;
-      const figure = `${tensors} tensors, ${bytes} bytes, relative error ${relative.toExponential(1)}`;
-      report.check(`${name}: ${file} ${type}`, relative <= RELATIVE[type], figure);
-    }
-    if (options.library === undefined) console.log('skipped llama.cpp: no --library FOLDER');
-    else await askLlama(name, packed, join(gguf, 'model.gguf'), folder, options.library);
-  });
-}
+await withTemporaryFolder(async (folder) => {
+  const library = options.library ?? install(join(folder, 'library'));
+  const recipe = join(folder, 'recipe.json');
+  await writeFile(recipe, JSON.stringify(FLOAT_RECIPE));
+  const float = join(folder, 'pico-float');
+  await speedq(
+    'export',
+    join(repositoryRoot, 'tools/models/pico'),
+    '--to',
+    'packed',
+    '--recipe',
+    recipe,
+    '--out',
+    float,
+  );
+  const models = join(repositoryRoot, 'web/public/models');
+  // llama.cpp rounds the activations of quantized linears to 8 bits, which may change an answer.
+  for (const model of [
+    { name: 'pico, float', packed: float, agrees: 1, probability: 0.02 },
+    { name: 'pico-4bit', packed: join(models, 'pico-4bit'), agrees: 0.95, probability: 0.02 },
+    { name: 'pico-2bit', packed: join(models, 'pico-2bit'), agrees: 0.9, probability: 0.1 },
+  ]) {
+    const gguf = join(folder, `${model.name}-gguf`);
+    await speedq('export', model.packed, '--to', 'gguf', '--out', gguf);
+    await compareWeights(model, gguf, folder);
+    await compareAnswers(model, gguf, folder, library);
+  }
+});
 report.finish();
 
-/** Questions without a picture. */
-async function askLlama(name: string, packed: string, model: string, folder: string, library: string) {
-  const reference = await openModel(packed, 'cpu', { threads: 1, maxContext: 256 });
-  const examinee = new SequentialExaminee(reference);
-  const generator = createGenerator({ seed: SEED, split: 'test', mix: testMix });
-  const texts: string[] = [];
-  for (let index = 0; texts.length < QUESTIONS; index++) {
-    const { size, questions } = generator.sample(index);
-    if (size === 0) texts.push(questions[0].question);
-  }
-  const asked = [];
-  for (const question of texts) {
-    const prompt = encodeQuestion(reference, question, []);
-    const { ids } = await examinee.ask({ prompt, target: [] }, { maxNewTokens: MAX_NEW_TOKENS });
-    asked.push({
-      text: reference.tokenizer.decode(prompt.ids, { skipSpecial: false }),
-      ids: Array.from(prompt.ids),
-      expected: ids,
-    });
-  }
-  const { stopTokens } = reference.codec;
-  reference.engine.destroy();
-  const job = join(folder, 'job.json');
-  await writeFile(job, JSON.stringify({ model, questions: asked, maxNewTokens: MAX_NEW_TOKENS }));
-  const script = fileURLToPath(new URL('llama-cpp-node.mjs', import.meta.url));
-  const replies = runNode<Reply>(script, join(library, 'node_modules/node-llama-cpp'), job);
-  const same = (a: readonly number[], b: readonly number[]) => JSON.stringify(a) === JSON.stringify(b);
-  const tokens = asked.filter(({ ids }, i) => same(ids, replies[i]?.tokens ?? [])).length;
-  report.check(
-    `${name}: llama.cpp, prompts`,
-    tokens === asked.length,
-    `${tokens} of ${asked.length} in our tokens`,
+/** Only what this machine's processor runs, of the library's builds for many. */
+function install(folder: string): string {
+  const build = `@fugood/node-llama-${process.platform}-${process.arch}@${BINDING}`;
+  return installPackages(folder, '--omit=optional', `@fugood/llama.node@${BINDING}`, build);
+}
+
+async function compareWeights({ name, packed }: Model, gguf: string, folder: string): Promise<void> {
+  const [float, names] = [join(folder, `${name}-values`), join(folder, 'names.json')];
+  await speedq('export', packed, '--to', 'float', '--out', float);
+  const canonical = await withModelFolder(packed, async ({ tensors }) =>
+    Promise.resolve(tensors.parameters.map((parameter) => parameter.name)),
   );
-  const answers = asked.filter(({ expected }, i) => {
-    const answer = replies[i]?.answer ?? [];
-    return same(stopTokens.has(answer.at(-1)!) ? answer.slice(0, -1) : answer, expected);
-  }).length;
-  const figure = `${answers} of ${asked.length} equal`;
-  report.check(`${name}: llama.cpp, greedy answers`, answers >= AGREES * asked.length, figure);
+  await writeFile(names, JSON.stringify(Object.fromEntries(canonical.map((one) => [ggufName(one), one]))));
+  for (const line of runPython<Line>(options.python, 'gguf_values.py', gguf, float, names)) {
+    if ('missing' in line) {
+      report.check(`${name}: tensors left out`, line.missing.length === 0, `${line.missing.length}`);
+      continue;
+    }
+    const { file, type, tensors, bytes, relative } = line;
+    const figure = `${tensors} tensors, ${bytes} bytes, relative error ${relative.toExponential(1)}`;
+    report.check(`${name}: ${file} ${type}`, relative <= RELATIVE[type], figure);
+  }
+}
+
+async function compareAnswers(model: Model, gguf: string, folder: string, library: string): Promise<void> {
+  const asked = await drawLlamaQuestions(model.packed, folder, MAX_NEW_TOKENS);
+  const job = join(folder, 'job.json');
+  await writeFile(
+    job,
+    JSON.stringify({
+      model: join(gguf, 'model.gguf'),
+      mmproj: join(gguf, 'mmproj.gguf'),
+      questions: asked,
+      maxNewTokens: MAX_NEW_TOKENS,
+    }),
+  );
+  const script = fileURLToPath(new URL('llama-cpp-node.mjs', import.meta.url));
+  const replies = runNode<Reply>(script, join(library, 'node_modules/@fugood/llama.node'), job);
+  for (const [what, isOfThem] of [
+    ['text', ({ picture }) => picture === undefined],
+    ['pictures', ({ picture }) => picture !== undefined],
+  ] satisfies [string, (question: LlamaQuestion) => boolean][]) {
+    const pairs = asked.flatMap((question, i) =>
+      isOfThem(question) ? [{ question, reply: replies.at(i) }] : [],
+    );
+    const check = (about: string, isRight: boolean, figure: string): void =>
+      report.check(`${model.name}, ${what}: ${about}`, isRight && pairs.length > 0, figure);
+    const tokens = pairs.filter(({ question, reply }) => isSame(question.ids, reply?.tokens ?? [])).length;
+    check('prompts', tokens === pairs.length, `${tokens} of ${pairs.length} in our tokens`);
+    const answers = pairs.filter(({ question, reply }) => question.expected === reply?.answer).length;
+    check('greedy answers', answers >= model.agrees * pairs.length, `${answers} of ${pairs.length} equal`);
+    const differences = pairs.map(({ question, reply }) => difference(question, reply));
+    const figure = `largest difference ${Math.max(...differences).toExponential(1)}`;
+    check('probabilities of first tokens', Math.max(...differences) <= model.probability, figure);
+  }
+}
+
+function isSame(ours: readonly number[], theirs: readonly number[]): boolean {
+  return ours.length === theirs.length && ours.every((id, i) => id === theirs[i]);
+}
+
+/** Between our probabilities and theirs, of the tokens that llama.cpp finds most probable. */
+function difference({ first }: LlamaQuestion, reply: Reply | undefined): number {
+  if (reply === undefined || reply.first.length === 0) return Infinity;
+  return Math.max(...reply.first.map(({ text, probability }) => Math.abs((first[text] ?? 0) - probability)));
 }

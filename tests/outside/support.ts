@@ -41,6 +41,16 @@ function run<T>(command: string, ...argv: string[]): T[] {
   return lines.map((line) => JSON.parse(line) as T);
 }
 
+/** Installs packages of npm into a folder that holds their node_modules afterwards. */
+export function installPackages(folder: string, ...argv: readonly string[]): string {
+  console.log(`installing ${argv.filter((one) => !one.startsWith('-')).join(', ')}`);
+  // What scripts would fetch or build is not needed.
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefix', folder];
+  const { status } = spawnSync('npm', ['install', ...options, ...argv], { stdio: 'inherit' });
+  if (status !== 0) throw new Error(`npm install ${argv.join(' ')} ended with ${status}`);
+  return folder;
+}
+
 export async function withTemporaryFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'speedq-outside-'));
   try {

@@ -7,7 +7,6 @@
  * FOLDER holds node_modules with the library; without it the library (474 MB with what it needs) is installed into
  * a temporary folder.
  */
-import { spawnSync } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -20,7 +19,7 @@ import type { PictureQuestion } from '../../tools/src/export/testing/picture-que
 import { openModel } from '../../tools/src/eval/open-model.ts';
 import { openBrowser } from '../e2e/support/browser.ts';
 import type { answer } from './transformers-js-driver.mjs';
-import { Report, repositoryRoot, runNode, speedq, withTemporaryFolder } from './support.ts';
+import { Report, installPackages, repositoryRoot, runNode, speedq, withTemporaryFolder } from './support.ts';
 
 const LIBRARY = '@huggingface/transformers@4.3.1';
 const QUESTIONS = 20;
@@ -51,7 +50,7 @@ interface Answers {
 }
 
 await withTemporaryFolder(async (folder) => {
-  const library = options.library ?? install(join(folder, 'library'));
+  const library = options.library ?? installPackages(join(folder, 'library'), LIBRARY);
   const modules = join(library, 'node_modules');
   const models = join(folder, 'models');
   await speedq('export', PACKED, '--to', 'onnx', '--out', join(models, 'exact'));
@@ -95,15 +94,6 @@ await withTemporaryFolder(async (folder) => {
   for (const run of runs('wasm')) compare('Chromium, onnxruntime-web', await answerInPage(page, run));
   report.finish();
 });
-
-function install(folder: string): string {
-  console.log(`installing ${LIBRARY}`);
-  // Its scripts would fetch what only graphics cards of one maker need.
-  const argv = ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', LIBRARY];
-  const { status } = spawnSync('npm', argv, { stdio: 'inherit' });
-  if (status !== 0) throw new Error(`npm install ${LIBRARY} ended with ${status}`);
-  return folder;
-}
 
 /** Answers that equal ours; the library keeps the id that ends an answer. */
 function count(

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runCommandLine } from '../../cli.ts';
+import { withModelFolder } from '../../model-folder.ts';
 
 const PACKED = fileURLToPath(new URL('../../../../web/public/models/pico-2bit', import.meta.url));
 const ALIGNMENT = 32;
@@ -47,11 +48,12 @@ async function readHeader(name: string) {
     type: u32(),
     offset: u64(),
   }));
-  return { metadata, tensors, dataBytes: bytes.length - Math.ceil(at / ALIGNMENT) * ALIGNMENT };
+  const data = bytes.subarray(Math.ceil(at / ALIGNMENT) * ALIGNMENT);
+  return { metadata, tensors, data };
 }
 
 it('has the language model as llama.cpp knows it', async () => {
-  const { metadata, tensors, dataBytes } = await readHeader('model.gguf');
+  const { metadata, tensors, data } = await readHeader('model.gguf');
   expect(Object.fromEntries(metadata)).toMatchObject({
     'general.architecture': 'qwen2',
     'qwen2.embedding_length': 256,
@@ -67,7 +69,7 @@ it('has the language model as llama.cpp knows it', async () => {
     sizes: [256, 640],
     type: 11,
   });
-  expect(tensors.every(({ offset }) => offset % ALIGNMENT === 0 && offset < dataBytes)).toBe(true);
+  expect(tensors.every(({ offset }) => offset % ALIGNMENT === 0 && offset < data.length)).toBe(true);
 });
 
 it('has vision encoder and projector in a file of their own', async () => {
@@ -83,4 +85,15 @@ it('has vision encoder and projector in a file of their own', async () => {
     expect.arrayContaining(['v.class_embd', 'v.blk.0.ls1.weight', 'mm.model.mlp.3.bias']),
   );
   expect(names.some((name) => name.includes('undefined'))).toBe(false);
+});
+
+it('has the position of the class token last, where llama.cpp puts that token', async () => {
+  const name = 'vision_tower.embeddings.position_embeddings';
+  const ours = await withModelFolder(PACKED, ({ tensors }) => tensors.read(name));
+  const { tensors, data } = await readHeader('mmproj.gguf');
+  const { offset, sizes, type } = tensors.find((tensor) => tensor.name === 'v.position_embd.weight')!;
+  expect({ sizes, type }).toEqual({ sizes: [256, 145], type: 0 });
+  const theirs = Float32Array.from(ours, (_, i) => data.readFloatLE(offset + 4 * i));
+  expect(theirs.subarray(0, -256)).toEqual(ours.subarray(256));
+  expect(theirs.subarray(-256)).toEqual(ours.subarray(0, 256));
 });

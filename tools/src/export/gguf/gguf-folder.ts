@@ -61,6 +61,18 @@ async function describe(folder: PackedModelFolder, { name, shape, role, part }: 
     // Class token and positions have an axis of one in front.
     shape: role === 'class-token' ? shape.slice(-1) : role === 'position' ? shape.slice(-2) : shape,
     type,
-    data: async () => encodeTensor(await read(), type),
+    data: async () => {
+      const data = encodeTensor(await read(), type);
+      return role === 'position' ? firstRowLast(data, shape.at(-2)!) : data;
+    },
   } satisfies GgufTensor;
+}
+
+/** llama.cpp appends the class token to the patches and adds positions row by row; ours begin with the class token's. */
+function firstRowLast(data: Uint8Array, rows: number): Uint8Array {
+  const row = data.length / rows;
+  const moved = new Uint8Array(data.length);
+  moved.set(data.subarray(row));
+  moved.set(data.subarray(0, row), data.length - row);
+  return moved;
 }
