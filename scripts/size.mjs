@@ -35,6 +35,22 @@ for (const { name, pattern, kilobytes } of BUDGETS) {
   console.log(`${ok ? 'ok  ' : 'FAIL'} ${name}: ${found} of ${kilobytes} kB`);
 }
 
+// All that a first visit fetches before the model.
+const SHELL_KILOBYTES = 150;
+const shell = files.filter(
+  (file) =>
+    /^(index\.html|app\.webmanifest|service-worker\.js|icon\.svg|assets\/.*)$/.test(file) &&
+    !/bench|wasm-engine/.test(file),
+);
+const shellBytes = shell.reduce(
+  (sum, file) => sum + gzipSync(readFileSync(dist + file), { level: 9 }).length,
+  0,
+);
+failed ||= shellBytes > SHELL_KILOBYTES * 1000;
+console.log(
+  `${shellBytes <= SHELL_KILOBYTES * 1000 ? 'ok  ' : 'FAIL'} app shell: ${(shellBytes / 1000).toFixed(1)} kB of ${SHELL_KILOBYTES} kB`,
+);
+
 // A script nobody budgeted is one nobody noticed.
 const scripts = files.filter((file) => /\.(js|css|wasm)$/.test(file) && !file.startsWith('models/'));
 for (const file of scripts.filter((name) => !BUDGETS.some(({ pattern }) => pattern.test(name)))) {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { axeViolations } from './support/axe.ts';
 import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
-import { echoEngineScript } from './support/echo-engine-script.ts';
+import { echoEngineScript } from './support/echo-app.ts';
 import { atEverySize } from './support/screenshots.ts';
 import { servePages } from './support/pages.ts';
 import type { PageServer } from './support/pages.ts';
@@ -37,7 +37,7 @@ const MARKDOWN = `There are **two** animals:
 See [this](https://evil.invalid/).`;
 
 const STYLE =
-  ':root { color-scheme: light dark; } speedq-chat::part(load-button) { text-transform: uppercase; }';
+  ':root { color-scheme: light dark; } speedq-chat::part(load-button) { text-transform: uppercase; } .tall { margin-block-end: 300vh; }';
 
 describe.skipIf(!existsSync(standalone))('<speedq-chat>', () => {
   let browser: TestBrowser;
@@ -50,6 +50,9 @@ describe.skipIf(!existsSync(standalone))('<speedq-chat>', () => {
         '/page.css': STYLE,
         '/favicon.ico': '',
         '/echo-host': PAGE.replace('/speedq/', '/echo/'),
+        '/lazy-host': PAGE.replace('/speedq/', '/echo/')
+          .replace('<h1>', '<h1 class="tall">')
+          .replace('src="/no', 'reveal="auto" src="/no'),
         '/echo/engine-worker.js': await echoEngineScript(),
         '/frame-host':
           '<!doctype html><iframe title="Chat" src="/speedq/frame.html?src=/no-model/"></iframe>',
@@ -123,6 +126,27 @@ describe.skipIf(!existsSync(standalone))('<speedq-chat>', () => {
     await page.getByRole('log').locator('.answer').nth(1).getByText('And in words?').waitFor();
     await atEverySize(page, 'element-chat', async () => expect(await axeViolations(page)).toEqual([]));
   }, 120_000);
+
+  it('loads by itself when it comes into view, and tells what happens', async () => {
+    await page.goto(`${server.url}lazy-host`);
+    await page.evaluate(() => {
+      const told: string[] = [];
+      Object.assign(window, { told });
+      for (const name of ['load', 'message', 'progress', 'error'])
+        document.querySelector('speedq-chat')!.addEventListener(name, () => told.push(name));
+    });
+    const told = (): Promise<string[]> => page.evaluate(() => (window as never as { told: string[] }).told);
+    const state = (): Promise<string | null> => page.locator('speedq-chat').getAttribute('data-state');
+    await page.waitForTimeout(300);
+    expect(await state()).not.toBe('ready');
+    await page.locator('speedq-chat').scrollIntoViewIfNeeded();
+    await expect.poll(state, { timeout: 20_000 }).toBe('ready');
+    const said = await page.evaluate(() =>
+      (document.querySelector('speedq-chat') as never as { ask(text: string): Promise<string> }).ask('Well?'),
+    );
+    expect(said).toBe('Well?');
+    expect((await told()).filter((name) => name !== 'progress')).toEqual(['load', 'message', 'message']);
+  }, 60_000);
 
   it('runs in a frame', async () => {
     await page.goto(`${server.url}frame-host`);

@@ -2,8 +2,7 @@
  * Hundreds of script injections through everything that others can write and the page shows: what a model says, saved
  * chats, names of files and of models. None runs, none becomes an element, and no rule of the page is broken.
  */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,10 +10,9 @@ import type { Page } from 'playwright-core';
 import { openBrowser } from './support/browser.ts';
 import type { TestBrowser } from './support/browser.ts';
 import { ChatPage } from './support/chat-page.ts';
-import { echoEngineScript } from './support/echo-engine-script.ts';
+import { echoEngineScript, serveEchoApp } from './support/echo-app.ts';
 import { servePages } from './support/pages.ts';
 import { chatFile, savedChat } from './support/saved-chats.ts';
-import { dist, serveWithModels } from './support/server.ts';
 import { xssPayloads } from './support/xss-payloads.ts';
 
 const payloads = xssPayloads();
@@ -29,27 +27,19 @@ const MODELS_WORKER = `onmessage = ({ data }) => {
   postMessage({ problem: { code: 'network', message } });
 };`;
 
-let folder: string;
-let app: Awaited<ReturnType<typeof serveWithModels>>;
+let app: Awaited<ReturnType<typeof serveEchoApp>>;
 let host: Awaited<ReturnType<typeof servePages>>;
 let browser: TestBrowser;
 let page: Page;
 let found: string[];
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'speedq-xss-'));
-  await cp(dist, folder, { recursive: true });
-  const script = await echoEngineScript();
-  for (const name of await readdir(join(folder, 'assets'))) {
-    if (/^worker-.*\.js$/.test(name)) await writeFile(join(folder, 'assets', name), script);
-    if (/^model-worker-.*\.js$/.test(name)) await writeFile(join(folder, 'assets', name), MODELS_WORKER);
-  }
-  app = await serveWithModels({}, folder);
+  app = await serveEchoApp({ modelsWorker: MODELS_WORKER });
   host = await servePages(
     {
       '/': '<!doctype html><html lang="en"><title>Host</title><script type="module" src="/speedq/speedq-chat.js"></script><speedq-chat src="/model/"></speedq-chat></html>',
       '/favicon.ico': '',
-      '/speedq/engine-worker.js': script,
+      '/speedq/engine-worker.js': await echoEngineScript(),
     },
     { '/speedq/': standalone },
     HOST_POLICY,
@@ -59,9 +49,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.close();
-  app?.close();
   host?.close();
-  await rm(folder, { recursive: true, force: true });
+  await app?.close();
 });
 
 beforeEach(async () => {

@@ -40,6 +40,7 @@ progress { inline-size: min(100%, 20rem); accent-color: var(--_accent); }
 .message.question { white-space: pre-wrap; align-self: end; background: var(--_accent); color: var(--_on-accent); }
 .message img { display: block; max-inline-size: 100%; max-block-size: 12rem; margin-block-end: 0.4em; border-radius: calc(var(--_radius) / 2); }
 .name { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+::slotted([slot=header]), ::slotted([slot=footer]) { padding-inline: var(--_space); }
 form { display: flex; flex-wrap: wrap; gap: 8px; padding: var(--_space); border-block-start: 1px solid var(--_border); align-items: end; }
 .attached { inline-size: 100%; display: flex; flex-wrap: wrap; gap: 8px; }
 .attached button { padding: 0; border-radius: 8px; overflow: hidden; line-height: 0; }

@@ -20,6 +20,8 @@ export function Conversation() {
 
   useEffect(() => {
     const watcher = new IntersectionObserver(([entry]) => setAtEnd(entry.isIntersecting), {
+      // What scrolls, or the margin would end at its edge.
+      root: end.current!.closest('main'),
       // Near the end is at the end: half a line of scrolling is no wish to read elsewhere.
       rootMargin: '0px 0px 80px 0px',
     });
@@ -32,13 +34,15 @@ export function Conversation() {
     if (open.chat.leafId !== null) toEnd();
     else end.current?.closest('main')?.scrollTo({ top: 0 });
   }, [open.chat.leafId, open.chat.id]);
-  useEffect(
-    () =>
-      live?.subscribe(() => {
-        if (follow.current) toEnd();
-      }),
-    [live],
-  );
+  useEffect(() => {
+    const toEndIfFollowing = (): void => {
+      if (follow.current) toEnd();
+    };
+    if (live) return live.subscribe(toEndIfFollowing);
+    // The buttons that come with the end of an answer.
+    toEndIfFollowing();
+    return undefined;
+  }, [live]);
 
   return (
     <>
