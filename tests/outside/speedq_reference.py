@@ -54,13 +54,20 @@ for name, module in student.vision_model.named_modules():
         module.weight.data = rounded(module.weight.data)
 for parameter in student.vision_model.parameters():
     parameter.requires_grad = False
-# As its finetuning script does, but in float32: there they pass through float16.
-for module in [student.language_model.model.embed_tokens, student.language_model.lm_head]:
+
+
+def quantize_table(module):
+    """As its scripts do, but in float32: there tables pass through float16."""
     quantizer = Quantizer()
     quantizer.configure(4, perchannel=True, sym=True)
     weight = module.weight.data.reshape(-1, 32)
     quantizer.find_params(weight, weight=True)
     module.weight.data = quantizer.quantize_dequantize(weight).reshape(module.weight.shape)
+
+
+tables = [student.language_model.model.embed_tokens, student.language_model.lm_head]
+for module in tables:
+    quantize_table(module)
     module.weight.requires_grad = False
 keep = ["embed_tokens", "lm_head", "qkv", "proj", "fc1", "fc2", "1", "3"]
 out, sys.stdout = sys.stdout, sys.stderr
@@ -121,6 +128,9 @@ for batch in data["batches"]:
     optimizer.zero_grad()
     print(json.dumps({"loss": loss.item(), "seconds": time.perf_counter() - start}), flush=True)
 
+# Its export does it again.
+for module in tables:
+    quantize_table(module)
 target = arguments.folder / "theirs"
 target.mkdir()
 state = {key: value for key, value in student.state_dict().items() if "weight_quantizer" not in key}

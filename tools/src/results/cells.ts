@@ -41,13 +41,13 @@ export const SCHEDULES = {
   recipe: { does: 'as the recipe says', changes: {} },
   short: {
     does:
-      '128 pictures and 128 conversations to calibrate on, 100 updates a block, 50 of the projector, 120 of the ' +
+      '128 pictures and 128 conversations to calibrate on, 60 updates a block, 40 of the projector, 50 of the ' +
       'language model, 16 conversations each',
     changes: {
-      stage1: { iterations: 100, calibrationImages: 128 },
-      stage2: { steps: 50 },
-      stage3: { steps: 120, batchSize: 16 },
-      blockwise: { iterations: 100 },
+      stage1: { iterations: 60, calibrationImages: 128 },
+      stage2: { steps: 40 },
+      stage3: { steps: 50, batchSize: 16 },
+      blockwise: { iterations: 60 },
       calibration: { conversations: 128 },
     },
   },
@@ -98,8 +98,11 @@ export const CHANGES: Readonly<Record<string, Change>> = {
     does: 'scales and zero points trained too',
     recipe: { stage3: { learnedScales: true } },
   },
-  'rate-low': { does: 'language model at 2e-5', recipe: { stage3: { learningRate: 2e-5 } } },
-  'rate-high': { does: 'language model at 2e-4', recipe: { stage3: { learningRate: 2e-4 } } },
+  'rate-low': { does: 'language model at 2e-5 (best: 8e-6)', recipe: { stage3: { learningRate: 2e-5 } } },
+  'rate-high': {
+    does: 'language model at 1.25e-4 (best: 5e-5)',
+    recipe: { stage3: { learningRate: 1.25e-4 } },
+  },
   'scales-fast': { does: "scales at the weights' rate", recipe: { stage3: { scaleRate: 1 } } },
   'blocks-slow': {
     does: 'blocks at a third of the rates',
@@ -112,8 +115,8 @@ export const CHANGES: Readonly<Record<string, Change>> = {
   'stage-3-only': { does: 'encoder rounded to nearest', options: ['--stages', '3'] },
   'stages-1-2': { does: 'language model rounded to nearest', options: ['--stages', '1,2'] },
   'data-250': { does: '250 conversations', conversations: 250 },
+  'data-500': { does: '500 conversations', conversations: 500 },
   'data-1000': { does: '1,000 conversations', conversations: 1000 },
-  'data-4000': { does: '4,000 conversations', conversations: 4000 },
 };
 
 /** @throws {SpeedqError} `invalid-argument` */
