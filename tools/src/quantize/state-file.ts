@@ -1,5 +1,6 @@
 import { SpeedqError, bytesAs, safetensorsHeader, tensorToFloats } from '@speedq/format';
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
+import { toSpeedqError } from '../cli/exit-codes.ts';
 import { SafetensorsFile } from '../safetensors-file.ts';
 
 /** Named arrays and a few words about them: what a stage needs to go on exactly where it was. */
@@ -8,7 +9,10 @@ export interface State {
   readonly tensors: ReadonlyMap<string, Float32Array | Uint32Array>;
 }
 
-/** Written beside its final name, flushed and renamed: a kill or a full disk leaves the last whole state. */
+/**
+ * Written beside its final name, flushed and renamed: a kill or a full disk leaves the last whole state.
+ * Throws `out-of-space`.
+ */
 export async function saveState(path: string, { metadata, tensors }: State): Promise<void> {
   const partial = `${path}.partial`;
   const file = await open(partial, 'w');
@@ -23,10 +27,19 @@ export async function saveState(path: string, { metadata, tensors }: State): Pro
       await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     }
     await file.datasync();
-  } finally {
     await file.close();
+    await rename(partial, path);
+  } catch (cause) {
+    await file.close().catch(() => {});
+    await rm(partial, { force: true });
+    if (toSpeedqError(cause).code !== 'out-of-space') throw cause;
+    throw new SpeedqError(
+      'out-of-space',
+      `${path}: no space left for this checkpoint. The checkpoint before it is kept: free some space and run the ` +
+        'same command again.',
+      { cause },
+    );
   }
-  await rename(partial, path);
 }
 
 /** Undefined where there is none. */

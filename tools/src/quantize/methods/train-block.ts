@@ -73,7 +73,9 @@ export async function trainBlock(
       const batch = gather(task, items, length, floatInputShare, createRandom(seed, RANDOM.mixing, ...keys));
       const values = new Map<string, Values>([...trained, ...parametrization.inputs(iteration)]);
       const error = await objective.run(parameters, values, batch);
-      requireFinite(error, `${name}, iteration ${iteration}`);
+      const where = `${name}, iteration ${iteration}`;
+      requireFinite(error, where);
+      for (const gradient of objective.gradients.values()) requireFinite(squareOf(gradient), where);
       const factor = parametrization.rateAt(iteration);
       for (const [input, { data, rate }] of trained) {
         adamwStep(
@@ -92,6 +94,13 @@ export async function trainBlock(
     await objective.release();
   }
   return parametrization.settle();
+}
+
+/** Not finite where one of the values is not. */
+function squareOf(values: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
+  return sum;
 }
 
 /** Loss events of a block, whatever its iterations. */
