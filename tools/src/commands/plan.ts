@@ -2,14 +2,18 @@ import { packedBytes, schemeName } from '@speedq/format';
 import { elementCount } from '@speedq/model';
 import { availableParallelism } from 'node:os';
 import { defineCommand } from '../cli/command.ts';
+import type { CommandContext } from '../cli/command.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
+import type { FloatModelFolder } from '../model-folder.ts';
 import { formatBytes, formatCount, formatDuration } from '../output.ts';
 import { planPacking } from '../packing/pack-model.ts';
 import { predictFiles } from '../packing/predict-files.ts';
 import { summarizeStorage } from '../packing/summary.ts';
-import { estimatePacking, estimatePaperSchedule, estimateStages } from '../recipes/estimate.ts';
+import { measureStages } from '../quantize/measure-stages.ts';
+import { PAPER_TOKENS, estimatePacking, estimatePaperSchedule, estimateStages } from '../recipes/estimate.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 import { measureMachine } from '../recipes/machine.ts';
+import type { Recipe } from '../recipes/schema.ts';
 import { printStorage } from './inspect.ts';
 
 export const plan = defineCommand({
@@ -18,6 +22,12 @@ export const plan = defineCommand({
     recipe: { type: 'string', hint: 'NAME|FILE', default: '2bit', description: 'name or JSON file' },
     tensors: { type: 'boolean', description: 'list every tensor' },
     threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
+    measure: {
+      type: 'integer',
+      min: 2,
+      hint: 'N',
+      description: 'run N updates of a block of stage 1 and of stage 3 on noise: their time and memory',
+    },
     gpuTflops: {
       type: 'number',
       min: 0.1,
@@ -32,7 +42,7 @@ export const plan = defineCommand({
     { does: 'What 2 bits would yield', line: 'plan tools/models/pico' },
     { does: 'Tensor by tensor, by another recipe', line: 'plan tools/models/pico --recipe 4bit --tensors' },
   ],
-  async run({ args, options, output, signal }) {
+  async run({ args, options, output, progress, signal }) {
     const recipe = await loadRecipe(options.recipe);
     return withModelFolder(args.model, async (opened) => {
       const folder = requireFloat(opened);
@@ -107,10 +117,50 @@ export const plan = defineCommand({
           `tokens with a tile): ${(paper.seconds / 86_400).toFixed(0)} days here, ` +
           `${(paper.gpuSeconds / 3600).toFixed(0)} hours at ${options.gpuTflops} TFLOP/s`,
       );
+      const measured =
+        options.measure === undefined
+          ? undefined
+          : await measureUpdates(
+              folder,
+              recipe,
+              { updates: options.measure, threads },
+              { output, progress, signal },
+            );
       return {
         ...{ recipe: recipe.name, bytes, fileBytes, files, sourceBytes, shards: shardPlan.shards.length },
-        ...{ storage, rates, work, paper },
+        ...{ storage, rates, work, paper, measured },
       };
     });
   },
 });
+
+/** `--measure`: updates of one tile, and of one sequence of the paper's length. */
+async function measureUpdates(
+  { config, tensors }: FloatModelFolder,
+  recipe: Recipe,
+  { updates, threads }: { readonly updates: number; readonly threads: number },
+  { output, progress, signal }: Pick<CommandContext, 'output' | 'progress' | 'signal'>,
+) {
+  const task = progress.start('measuring', 2 * updates);
+  const stages = await measureStages({
+    ...{ config, tensors, recipe, updates, threads, tokens: PAPER_TOKENS },
+    onProgress: (label, done) => task.update(label === 'stage 3' ? updates + done : done, label),
+    stopRequested: () => signal.aborted,
+  });
+  task.finish();
+  output.print();
+  output.table(
+    [
+      [`measured, ${threads} threads`, 'an update', 'of processors', 'in all', 'peak memory so far'],
+      ...stages.map(({ name, seconds, processorSeconds, totalSeconds, peakBytes }) => [
+        `${name}, ${updates} updates of one ${name === 'stage 3' ? `sequence of ${PAPER_TOKENS}` : 'tile'}`,
+        `${seconds.toFixed(1)} s`,
+        `${processorSeconds.toFixed(1)} s`,
+        formatDuration(totalSeconds),
+        formatBytes(peakBytes),
+      ]),
+    ],
+    [1, 2, 3, 4],
+  );
+  return { tokens: PAPER_TOKENS, stages };
+}

@@ -19,8 +19,8 @@ export interface StageContext {
   /** The original parameters. */
   readonly teacher: Parameters;
   readonly samples: readonly Sample[];
-  readonly pictures: PictureSet;
-  readonly checkpoints: Checkpoints;
+  readonly pictures: Pick<PictureSet, 'pictures' | 'pixels'>;
+  readonly checkpoints: Pick<Checkpoints, 'finished' | 'finish' | 'underWay' | 'step'>;
   readonly reporter: Reporter;
   readonly seed: number;
   readonly threads: number;

@@ -188,7 +188,7 @@ async function createContext(
 }
 
 /** A run resumes only on the conversations and pictures it began with. */
-async function guardData(checkpoints: Checkpoints, { hash }: Prepared): Promise<void> {
+async function guardData(checkpoints: StageContext['checkpoints'], { hash }: Prepared): Promise<void> {
   const before = await checkpoints.finished('data');
   if (before === undefined) {
     await checkpoints.finish('data', { metadata: { hash }, tensors: new Map() });

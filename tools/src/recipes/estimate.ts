@@ -111,7 +111,7 @@ export function estimatePacking(plan: ShardPlan, rates: MachineRates): StageEsti
 /** The schedule that the authors of SPEED-Q report for the language model: batches of 64 sequences. */
 const PAPER_STEPS = 10_650;
 const PAPER_BATCH = 64;
-const PAPER_TOKENS = 512;
+export const PAPER_TOKENS = 512;
 
 export interface ScheduleEstimate {
   readonly steps: number;
