@@ -136,3 +136,25 @@ test('missing data is a usage error', async () => {
   expect(code).toBe(2);
   expect(events.at(-1)).toMatchObject({ code: 'invalid-argument' });
 });
+
+test('micro-batches add up to the batch', async () => {
+  const steps = async (microBatch: number) => {
+    const recipe = { ...tinyRecipe, stage3: { steps: 3, batchSize: 6, microBatch, gammaBatches: 1 } };
+    await writeFile(at(`micro-${microBatch}.json`), JSON.stringify(recipe));
+    const { code, events, stderr } = await run(
+      ...['quantize', at('model'), '--recipe', at(`micro-${microBatch}.json`), '--data', at('data')],
+      ...['--out', at(`micro-${microBatch}`), '--stages', '3', '--threads', '1'],
+    );
+    expect(code, stderr).toBe(0);
+    return events.filter(({ event }) => event === 'loss') as unknown as Record<string, number>[];
+  };
+  const whole = await steps(6);
+  // Of unequal size, and their answers of unequal length.
+  const parts = await steps(4);
+  expect(whole).toHaveLength(3);
+  whole.forEach((expected, step) => {
+    for (const name of ['total', 'kd', 'norm']) {
+      expect(Math.abs(parts[step][name] / expected[name] - 1), `${name}, step ${step}`).toBeLessThan(1e-4);
+    }
+  });
+}, 120_000);

@@ -26,9 +26,9 @@ export function languageOrder({
   seed,
   recipe: { stage3, fixes },
 }: Pick<StageContext, 'samples' | 'seed' | 'recipe'>): BatchOrder {
-  const { batchSize } = stage3;
+  const { batchSize, microBatch } = stage3;
   return new BatchOrder(
-    groupSamples(samples, batchSize, { unshifted: !fixes.shiftDistillationMask }),
+    groupSamples(samples, batchSize, { unshifted: !fixes.shiftDistillationMask, microBatch }),
     batchSize,
     createRandom(seed, RANDOM.stage3).int(2 ** 31),
   );
@@ -41,7 +41,7 @@ export function languageOrder({
 export async function trainLanguageModel(context: StageContext): Promise<LanguageStageResult> {
   const { student, recipe, checkpoints } = context;
   const { stage3, fixes } = recipe;
-  const { steps } = stage3;
+  const { steps, microBatch } = stage3;
   const unshifted = !fixes.shiftDistillationMask;
   const quantized = new Set([...student.bilevelNames('projector'), ...student.bilevelNames('language')]);
   const open = fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
@@ -66,7 +66,7 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     const rates = stage3.learnedScales ? scaleRates(student, quantized, stage3.scaleRate) : new Map();
     const trains = (name: string) => rates.has(name) || TRAINED_PARTS.includes(student.spec(name).part);
     const step = new LanguageStep(context, {
-      features,
+      ...{ features, microBatch },
       scheme: (name) => (quantized.has(name) ? student.bilevelScheme(name) : undefined),
       reference: !fixes.storedArithmetic,
       learned: stage3.learnedScales,

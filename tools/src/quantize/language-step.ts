@@ -1,9 +1,9 @@
 import { answerRows, createQatStep } from '@speedq/onnx';
-import type { QatInputs, QatLoss, QatResult, QatStep, QatStepOptions } from '@speedq/onnx';
+import type { AnswerRows, QatInputs, QatLoss, QatResult, QatStep, QatStepOptions } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
-import { batchLabels, languageInputs } from './data/batches.ts';
-import type { Batch } from './data/batches.ts';
+import { batchLabels, languageInputs, sampleRows } from './data/batches.ts';
+import type { Batch, Bucket } from './data/batches.ts';
 import type { VisionFeatures } from './features.ts';
 import { LimitedMap } from './limited-map.ts';
 import type { Teacher } from './teacher.ts';
@@ -17,6 +17,8 @@ export interface LanguageStepOptions extends Pick<
 > {
   readonly loss: QatLoss;
   readonly features: VisionFeatures;
+  /** Sequences that go through the model at a time. */
+  readonly microBatch: number;
   readonly distillation?: {
     readonly teacher: Teacher;
     /** 'per-token': the teacher's top-1 probability at each row. */
@@ -30,19 +32,70 @@ export interface LanguageStepOptions extends Pick<
 /** Loss and gradients of the language side on batches of any bucket. */
 export class LanguageStep {
   private readonly sessions = new LimitedMap<QatStep>(SESSIONS);
+  /** Gradients summed over micro-batches. */
+  private readonly sums = new Map<string, Float32Array>();
 
   constructor(
     private readonly context: StageContext,
     private readonly options: LanguageStepOptions,
   ) {}
 
-  async run({ bucket, samples: indexes }: Batch, step: number): Promise<QatResult> {
+  /** Losses and gradients of a batch: means over its tokens, whatever the micro-batches they come from. */
+  async run({ bucket, samples }: Batch, step: number): Promise<QatResult> {
+    const { microBatch } = this.options;
+    const shares = this.sharesOf(samples);
+    if (samples.length <= microBatch) return this.runPart(bucket, samples, shares, [step, 0]);
+    let [ce, kd, total] = [0, 0, 0];
+    const gradients = new Map<string, Float32Array>();
+    for (let first = 0; first < samples.length; first += microBatch) {
+      const part = await this.runPart(bucket, samples.slice(first, first + microBatch), shares, [
+        step,
+        first,
+      ]);
+      ce += part.losses.ce;
+      kd += part.losses.kd;
+      total += part.losses.total;
+      for (const [name, gradient] of part.gradients)
+        gradients.set(name, this.add(name, gradient, first === 0));
+    }
+    return { losses: { ce, kd, total }, gradients };
+  }
+
+  /** What a supervised row of the batch weighs in either loss. */
+  private sharesOf(indexes: readonly number[]): RowShares {
+    const { distillation } = this.options;
+    let [predicted, distilled] = [0, 0];
+    for (const index of indexes) {
+      const rows = sampleRows(this.context.samples[index], { unshifted: distillation?.unshifted });
+      predicted += countPositive(rows.weights);
+      distilled += countPositive(rows.kdWeights);
+    }
+    return {
+      predicted: 1 / Math.max(1, predicted),
+      distilled: 1 / (distillation?.summed ? indexes.length : Math.max(1, distilled)),
+    };
+  }
+
+  private add(name: string, gradient: Float32Array, isFirst: boolean): Float32Array {
+    let sum = this.sums.get(name);
+    if (sum === undefined) this.sums.set(name, (sum = new Float32Array(gradient.length)));
+    if (isFirst) sum.set(gradient);
+    else for (let i = 0; i < sum.length; i++) sum[i] += gradient[i];
+    return sum;
+  }
+
+  private async runPart(
+    bucket: Bucket,
+    indexes: readonly number[],
+    shares: RowShares,
+    [step, first]: readonly [number, number],
+  ): Promise<QatResult> {
     const { config, samples, student, teacher, threads } = this.context;
     const { distillation, scheme, learned, reference, trains, loss } = this.options;
     const { length, answers } = bucket;
     const batch = indexes.length;
     const shape = { batch, length, tiles: batch * bucket.tiles };
-    const session = await this.sessions.get(`${length} ${bucket.tiles} ${answers}`, () =>
+    const session = await this.sessions.get(`${batch} ${length} ${bucket.tiles} ${answers}`, () =>
       createQatStep(ort, config, {
         ...shape,
         ...{ answers, scheme, learned, reference, trains, loss, threads },
@@ -50,16 +103,19 @@ export class LanguageStep {
       }),
     );
     const chosen = indexes.map((index) => samples[index]);
-    const rows = answerRows(batchLabels(chosen, length), {
-      ...{ batch, length, answers },
-      reference: distillation?.unshifted,
-    });
+    const rows = weighted(
+      answerRows(batchLabels(chosen, length), {
+        ...{ batch, length, answers },
+        reference: distillation?.unshifted,
+      }),
+      shares,
+    );
     return session.run(student.parameters, {
       ...languageInputs(config, chosen, { length, tiles: bucket.tiles }),
-      visionFeatures: bucket.tiles > 0 ? await this.visionFeatures(indexes, bucket.tiles, step) : undefined,
+      visionFeatures:
+        bucket.tiles > 0 ? await this.visionFeatures(indexes, bucket.tiles, [step, first]) : undefined,
       ...rows,
       ...(distillation && {
-        kdWeights: distillation.summed ? summed(rows.kdWeights, batch) : averaged(rows.kdWeights),
         ...(await this.teacherRows(indexes, answers, distillation.gamma)),
         teacherParameters: teacher,
       }),
@@ -73,7 +129,7 @@ export class LanguageStep {
   private async visionFeatures(
     indexes: readonly number[],
     tiles: number,
-    step: number,
+    [step, first]: readonly [number, number],
   ): Promise<Float32Array> {
     const { samples, pictures } = this.context;
     const { features } = this.options;
@@ -82,7 +138,7 @@ export class LanguageStep {
       let offset = slot * tiles * features.tileSize;
       for (const [order, picture] of samples[index].pictures.entries()) {
         const size = pictures.pictures[picture].tiles * features.tileSize;
-        await features.read(picture, all.subarray(offset, offset + size), [step, slot, order]);
+        await features.read(picture, all.subarray(offset, offset + size), [step, first + slot, order]);
         offset += size;
       }
     }
@@ -110,13 +166,21 @@ export class LanguageStep {
   }
 }
 
-/** Weights that make the distillation a mean over tokens. */
-function averaged(weights: Float32Array): Float32Array {
-  const count = weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0);
-  return weights.map((weight) => (weight > 0 ? 1 / count : 0));
+interface RowShares {
+  readonly predicted: number;
+  /** Makes the distillation a mean over tokens; or a sum over them and a mean over sequences. */
+  readonly distilled: number;
 }
 
-/** Weights that make it a sum over tokens and a mean over sequences. */
-function summed(weights: Float32Array, batch: number): Float32Array {
-  return weights.map((weight) => (weight > 0 ? 1 / batch : 0));
+function weighted(rows: AnswerRows, { predicted, distilled }: RowShares): AnswerRows {
+  const share = (weights: Float32Array, value: number) => weights.map((weight) => (weight > 0 ? value : 0));
+  return {
+    ...rows,
+    weights: share(rows.weights, predicted),
+    kdWeights: share(rows.kdWeights, distilled),
+  };
+}
+
+function countPositive(weights: Float32Array): number {
+  return weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
 }

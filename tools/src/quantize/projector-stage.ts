@@ -92,8 +92,9 @@ async function learnAnswers(context: StageContext, loop: Loop) {
   const { batchSize } = recipe.stage2;
   const open = recipe.fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
   const features = await open(context, student.parameters, 'features-student');
+  const { microBatch } = recipe.stage3;
   const step = new LanguageStep(context, {
-    features,
+    ...{ features, microBatch },
     trains: (name) => student.spec(name).part === 'projector',
     loss: { ceWeight: 1, kdWeight: 0, labelSmoothing: 0 },
   });
@@ -102,6 +103,7 @@ async function learnAnswers(context: StageContext, loop: Loop) {
   const buckets = groupSamples(
     pictured.map((index) => samples[index]),
     batchSize,
+    { microBatch },
   ).map((bucket) => ({ ...bucket, samples: bucket.samples.map((position) => pictured[position]) }));
   const order = new BatchOrder(buckets, batchSize, createRandom(seed, RANDOM.stage2).int(2 ** 31));
   try {

@@ -46,6 +46,7 @@ const twoBit: Recipe = {
   stage3: {
     steps: 800,
     batchSize: 16,
+    microBatch: 16,
     // Where weights sit between two codes, a higher rate makes them flip faster than the loss can use it: with
     // 2e-4 and 6e-4 the divergence from the teacher first rose threefold and ended higher than with 5e-5.
     learningRate: 5e-5,

@@ -81,6 +81,8 @@ const stage2 = v.strictObject({
 const stage3 = v.strictObject({
   steps: count,
   batchSize: atLeastOne,
+  /** Sequences that go through the model at a time: an update sums the gradients of its batch over them. */
+  microBatch: atLeastOne,
   learningRate: positive,
   beta1: momentum,
   beta2: momentum,

@@ -11,7 +11,7 @@ export interface Bucket {
   readonly length: number;
   /** Tiles of the one that has most. */
   readonly tiles: number;
-  /** Supervised rows of the largest batch. */
+  /** Supervised rows that as many sequences as go through the model at a time have at most. */
   readonly answers: number;
 }
 
@@ -24,6 +24,8 @@ export interface Batch {
 export interface RowOptions {
   /** Distil at answer tokens instead of in front of them. */
   readonly unshifted?: boolean;
+  /** Sequences that go through the model at a time; default: the batch. */
+  readonly microBatch?: number;
 }
 
 /** A compiled step costs seconds: lengths are rounded up coarsely enough to need few. */
@@ -64,7 +66,8 @@ export function groupSamples(
     const rows = indexes.map((index) => sampleRows(samples[index], options).count).sort((a, b) => b - a);
     // A bucket smaller than a batch repeats its samples.
     let answers = 0;
-    for (let i = 0; i < batchSize; i++) answers += rows[i % rows.length];
+    const together = Math.min(batchSize, options.microBatch ?? batchSize);
+    for (let i = 0; i < together; i++) answers += rows[i % rows.length];
     return { samples: indexes.sort((a, b) => a - b), length, tiles, answers };
   });
 }
