@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { rolldown } from 'rolldown';
 
 const BUDGETS = [
   { name: 'page script', pattern: /^assets\/index-.*\.js$/, kilobytes: 60 },
@@ -66,6 +67,39 @@ for (const entry of ['index.js', 'standalone/speedq-chat.js']) {
   const found =
     ok || bytes < Infinity ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build:packages`';
   console.log(`${ok ? 'ok  ' : 'FAIL'} <speedq-chat>, ${entry}: ${found} of 10 kB`);
+}
+
+// What a page of others fetches of @speedq/runtime before it knows whether there is WebGPU, minified as its bundler does:
+// its own part and the worker's.
+{
+  const folder = fileURLToPath(new URL('../packages/runtime/dist/', import.meta.url));
+  const entries = ['index.js', 'worker.js'];
+  const isBuilt = entries.every((entry) => existsSync(folder + entry));
+  let bytes = Infinity;
+  if (isBuilt) {
+    const bundle = await rolldown({
+      input: entries.map((entry) => folder + entry),
+      external: [/^node:/, 'webgpu', 'sharp'],
+      logLevel: 'silent',
+    });
+    const { output } = await bundle.generate({ minify: true });
+    await bundle.close();
+    const chunks = new Map(
+      output.filter(({ type }) => type === 'chunk').map((chunk) => [chunk.fileName, chunk]),
+    );
+    const fetched = new Set();
+    const visit = (name) => {
+      if (fetched.has(name) || !chunks.has(name)) return;
+      fetched.add(name);
+      chunks.get(name).imports.forEach(visit);
+    };
+    for (const [name, { isEntry }] of chunks) if (isEntry) visit(name);
+    bytes = [...fetched].reduce((sum, name) => sum + gzipSync(chunks.get(name).code, { level: 9 }).length, 0);
+  }
+  const ok = bytes <= 120_000;
+  failed ||= !ok;
+  const found = isBuilt ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build:packages`';
+  console.log(`${ok ? 'ok  ' : 'FAIL'} @speedq/runtime without the WebAssembly engine: ${found} of 120 kB`);
 }
 
 function gzippedWithImports(file, seen = new Set()) {

@@ -34,8 +34,8 @@ function urlOf(key: string): string {
 
 /** The engine for these options: the one that is open or opening, or a new one. */
 export function sharedEngine(options: OpenOptions, createClient: () => EngineClient): EngineLease {
-  const { url, storage, contextWindow, maxMemoryBytes, engine: choice } = options;
-  const key = JSON.stringify([url, storage, contextWindow, maxMemoryBytes, choice]);
+  const { url, storage, contextWindow, maxMemoryBytes, keyValueFormat, engine: choice } = options;
+  const key = JSON.stringify([url, storage, contextWindow, maxMemoryBytes, keyValueFormat, choice]);
   let engine = engines.get(key);
   if (!engine) {
     const opening = openEngine(options, createClient());

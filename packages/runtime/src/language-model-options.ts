@@ -1,3 +1,4 @@
+import type { KeyValueFormat } from '@speedq/kernels';
 import type { TextLogProbs } from './engine.ts';
 import type { ContextOverflow } from './conversation.ts';
 import type { ResponseConstraint } from './constraint/response-constraint.ts';
@@ -27,6 +28,11 @@ export interface LanguageModelOptions extends ModelOption {
    * (`out-of-memory`). Default: what the device gives.
    */
   readonly maxMemoryBytes?: number;
+  /**
+   * How keys and values are kept on the GPU: 'f16' by default; 'q8' takes about half of it and rounds to 8 bits, 'f32'
+   * takes twice as much and rounds nothing. WebAssembly keeps f32 whatever this says.
+   */
+  readonly keyValueFormat?: KeyValueFormat;
   /**
    * What computes. Default: WebGPU where it works (a self-test tells), else WebAssembly, whose script is fetched only
    * then. Pages with a Content-Security-Policy must let the worker's script use 'wasm-unsafe-eval' for it.

@@ -120,6 +120,7 @@ export class LanguageModel extends EventTarget {
         fetch: options.fetch,
         contextWindow: options.contextWindow,
         maxMemoryBytes: options.maxMemoryBytes,
+        keyValueFormat: options.keyValueFormat,
         engine: options.engine,
       },
       () => new EngineClient(options.createWorker?.() ?? this.platform.startEngine()),

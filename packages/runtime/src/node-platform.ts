@@ -46,7 +46,7 @@ export const nodePlatform: LanguageModelPlatform = {
 };
 
 async function open(
-  { url, files: local, fetch, contextWindow, maxMemoryBytes, engine: choice }: OpenRequest,
+  { url, files: local, fetch, contextWindow, maxMemoryBytes, keyValueFormat, engine: choice }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
 ): Promise<OpenedEngine> {
   const { device: first, adapter } = await chooseCompute(choice, requestDevice);
@@ -62,6 +62,7 @@ async function open(
   const engine = await openEngine(device, files, {
     contextWindow,
     maxMemoryBytes,
+    keyValueFormat,
     onBudget: (budget) => (memoryBudget = budget),
     newDevice: async () => (device = (await requestNodeDevice()).device),
   });

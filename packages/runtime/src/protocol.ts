@@ -1,4 +1,4 @@
-import type { MemoryBudget, MemoryUse } from '@speedq/kernels';
+import type { KeyValueFormat, MemoryBudget, MemoryUse } from '@speedq/kernels';
 import * as Comlink from 'comlink';
 import { fromWire, toWire } from './error-transfer.ts';
 import type { WireError } from './error-transfer.ts';
@@ -48,6 +48,8 @@ export interface OpenRequest {
   readonly contextWindow?: number;
   /** Refuses a model that may come to take more memory. */
   readonly maxMemoryBytes?: number;
+  /** Of the cache on the GPU. Absent: DEFAULT_KEY_VALUE_FORMAT. */
+  readonly keyValueFormat?: KeyValueFormat;
   /** Absent: WebGPU where it works, else WebAssembly. */
   readonly engine?: EngineChoice;
 }

@@ -35,6 +35,7 @@ async function open(
     storage = 'device',
     contextWindow,
     maxMemoryBytes,
+    keyValueFormat,
     engine: choice,
   }: OpenRequest,
   onProgress: (progress: ProgressMessage) => void,
@@ -56,6 +57,7 @@ async function open(
       const engine = await openEngine(device, files, {
         contextWindow,
         maxMemoryBytes,
+        keyValueFormat,
         tuning: device === 'wasm' || adapter.isSoftware ? undefined : await tuningOptions(),
         onBudget: (budget) => (memoryBudget = budget),
         newDevice,
