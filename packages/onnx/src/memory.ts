@@ -20,7 +20,9 @@ export interface Memory {
   upload(feeds: ReadonlyMap<string, Feed>, storage?: FloatStorage): Promise<Map<string, Feed>>;
   /** The values of a float32 tensor. */
   download(tensor: Feed): Promise<Float32Array>;
-  /** Ends the use of a tensor that `zeros` or `upload` made. */
+  /** A tensor of its own, `sum` + `addend`; `sum`, which this made too, is used up. Without it, a copy. */
+  accumulate(sum: Feed | undefined, addend: Feed): Promise<Feed>;
+  /** Ends the use of a tensor that came from here. */
   free(tensor: Feed): void;
   /** After all tensors were freed. */
   release(): Promise<void>;
@@ -38,6 +40,13 @@ export function hostMemory(ort: OrtModule): Memory {
     upload: (feeds, storage = 'float32') =>
       Promise.resolve(new Map([...feeds].map(([name, feed]) => [name, stored(feed, storage)]))),
     download: (tensor) => Promise.resolve(tensor.data as Float32Array),
+    accumulate: (sum, addend) => {
+      const values = addend.data as Float32Array;
+      if (!sum) return Promise.resolve(new ort.Tensor('float32', values.slice(), addend.dims));
+      const total = sum.data as Float32Array;
+      for (let i = 0; i < total.length; i++) total[i] += values[i];
+      return Promise.resolve(sum);
+    },
     free: () => undefined,
     release: () => Promise.resolve(),
   };
@@ -91,6 +100,19 @@ export class DeviceMemory implements Memory {
       'host',
     );
     return (await session.run(new Map([['x', tensor]]))).get('y')!.data as Float32Array;
+  }
+
+  async accumulate(sum: Feed | undefined, addend: Feed): Promise<Feed> {
+    const { dims } = addend;
+    const session = await this.session(`${sum ? 'add' : 'copy'} ${dims.length}`, (g) => {
+      const x = g.input('x', symbolic(dims));
+      g.output('y', sum ? op.add(g, x, g.input('sum', symbolic(dims))) : x);
+    });
+    const feeds = new Map([['x', addend]]);
+    if (sum) feeds.set('sum', sum);
+    const total = (await session.run(feeds)).get('y')!;
+    if (sum) this.free(sum);
+    return total;
   }
 
   free(tensor: Feed): void {

@@ -9,6 +9,7 @@ import { formatBytes, formatDuration } from '../output.ts';
 import { checkReplaceable, publish, writeOutputFolder } from '../output-folder.ts';
 import { writePackedModel } from '../packing/pack-model.ts';
 import { findSources } from '../quantize/data/sources.ts';
+import { DEVICES } from '../quantize/device.ts';
 import { STAGES_VERSION, hashFiles, hashModel } from '../quantize/fingerprint.ts';
 import type { StageNumber } from '../quantize/job.ts';
 import { writeReport } from '../quantize/report/write-report.ts';
@@ -52,6 +53,12 @@ export const quantize = defineCommand({
     reference: { type: 'boolean', description: 'the arithmetic and order of the reference implementation' },
     seed: { type: 'integer', min: 0, default: 0, description: 'the same seed gives the same bytes' },
     threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
+    device: {
+      type: 'string',
+      choices: DEVICES,
+      default: 'cpu',
+      description: 'what trains stages 2 and 3 and runs encoder and teacher (below)',
+    },
     checkpointSteps: { type: 'integer', min: 1, default: 25, description: 'updates between checkpoints' },
     force: { type: 'boolean', description: 'replace an earlier output, discard an unfinished run' },
   },
@@ -77,6 +84,9 @@ export const quantize = defineCommand({
     '- adaround: learned rounding, block by block.',
     '- blockwise: learned weights, scales and zero points, block by block.',
     '- best: blockwise, then stages 2 and 3 with learned scales.',
+    '--device webgpu keeps weights, moments and activations on the graphics card, what does not train in fp16 where it ' +
+      'can; cuda is for onnxruntime-node with its CUDA libraries. Stage 1, the other methods, stage 2 by features and ' +
+      'the measurement of the result run on the CPU.',
     'An interrupted run is resumed by the same command.',
   ].join('\n'),
   async run({ args, options, output, progress, signal }) {
@@ -132,7 +142,7 @@ export const quantize = defineCommand({
     const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
     const work = workFolder(out);
     const fingerprint = {
-      ...{ model, recipe, method, stages, seed },
+      ...{ model, recipe, method, stages, seed, device: options.device },
       data: await hashFiles(files),
       version: STAGES_VERSION,
     };
@@ -147,7 +157,7 @@ export const quantize = defineCommand({
       const { checkpointSteps } = options;
       const { folder, summary, bytes } = await runWorker(
         {
-          ...{ out, work, recipe, method, stages, seed, threads, checkpointSteps },
+          ...{ out, work, recipe, method, stages, seed, threads, checkpointSteps, device: options.device },
           model: resolve(args.model),
           data: resolve(data),
         },

@@ -43,13 +43,13 @@ export class Checkpoints {
   }
 
   /** After each update. Saves when it is time to, or when asked to stop, and then throws `aborted`. */
-  async step(name: string, step: number, state: () => State): Promise<void> {
+  async step(name: string, step: number, state: () => State | Promise<State>): Promise<void> {
     const stop = this.reporter.stopRequested();
     const elapsed = performance.now() - this.lastEnd;
     const due = step - this.lastStep >= this.steps && this.lastDuration <= elapsed * SHARE_OF_TIME;
     if (!stop && !due) return;
     const begin = performance.now();
-    const { metadata, tensors } = state();
+    const { metadata, tensors } = await state();
     await saveState(this.underWayFile, { metadata: { ...metadata, piece: name, step: `${step}` }, tensors });
     this.lastDuration = performance.now() - begin;
     this.saved(step, name);

@@ -6,6 +6,7 @@ import type { Recipe } from '../recipes/schema.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { PictureSet } from './data/picture-set.ts';
 import type { Sample } from './data/samples.ts';
+import type { Device } from './device.ts';
 import type { Reporter } from './reporter.ts';
 import type { Student } from './student.ts';
 
@@ -24,6 +25,8 @@ export interface StageContext {
   readonly reporter: Reporter;
   readonly seed: number;
   readonly threads: number;
+  /** For what trains end to end, and for the models that do not train beside it. */
+  readonly device: Device;
   /** Folder for caches. */
   readonly work: string;
 }

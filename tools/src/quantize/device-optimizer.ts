@@ -64,6 +64,12 @@ export class DeviceOptimizer {
     return new Map([...this.slots].map(([name, { parameter }]) => [name, parameter]));
   }
 
+  async values(): Promise<Map<string, Float32Array>> {
+    const values = new Map<string, Float32Array>();
+    for (const [name, { parameter }] of this.slots) values.set(name, await this.memory.download(parameter));
+    return values;
+  }
+
   /** Norm of the gradient before clipping. Nothing is updated where it is not finite. */
   async update(gradients: ReadonlyMap<string, Feed>, settings: UpdateSettings): Promise<number> {
     const { memory, sums } = this;

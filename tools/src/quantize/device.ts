@@ -1,5 +1,15 @@
+import { parameterInventory } from '@speedq/model';
+import type { InternVLConfig, ModelPart } from '@speedq/model';
 import { DeviceMemory, hasHalfStorage, hostMemory, requireProvider } from '@speedq/onnx';
-import type { ExecutionProvider, Feed, FloatStorage, Memory, OrtModule } from '@speedq/onnx';
+import type {
+  ExecutionProvider,
+  Feed,
+  FloatStorage,
+  Memory,
+  OrtModule,
+  ParameterValues,
+  Parameters,
+} from '@speedq/onnx';
 import { DeviceOptimizer } from './device-optimizer.ts';
 import { Optimizer } from './optimizer.ts';
 import type { OptimizedParameter, UpdateSettings } from './optimizer.ts';
@@ -10,17 +20,33 @@ export const DEVICES = ['cpu', 'webgpu', 'cuda'] as const satisfies readonly Exe
 /** What trains, and where what it works on lives. */
 export interface Device {
   readonly provider: ExecutionProvider;
+  /** Whether values stay in JavaScript's arrays, trained ones changing in place. */
+  readonly isHost: boolean;
   readonly memory: Memory;
   /** How weights that do not train are kept there. */
   readonly frozen: FloatStorage;
+  /** Parameters of some parts that do not train, as sessions of the device are best given them. */
+  openFrozen(
+    config: InternVLConfig,
+    parameters: Parameters,
+    wanted: { readonly parts: readonly ModelPart[]; readonly storage: FloatStorage },
+  ): Promise<FrozenParameters>;
   openOptimizer(parameters: readonly OptimizedParameter<Float32Array | Feed>[]): Promise<ResidentOptimizer>;
   release(): Promise<void>;
+}
+
+export interface FrozenParameters {
+  readonly values: ParameterValues;
+  release(): void;
 }
 
 /** AdamW on tensors of a device's memory; `Optimizer` says what its parts mean. */
 export interface ResidentOptimizer {
   readonly steps: number;
+  /** Until the next update. */
   parameters(): ReadonlyMap<string, Float32Array | Feed>;
+  /** On the host. */
+  values(): Promise<ReadonlyMap<string, Float32Array>>;
   update(gradients: ReadonlyMap<string, Feed>, settings: UpdateSettings): Promise<number>;
   state(): Promise<Map<string, Float32Array>>;
   restore(state: State, steps: number): Promise<void>;
@@ -33,8 +59,10 @@ export async function openDevice(ort: OrtModule, provider: ExecutionProvider): P
   if (provider !== 'webgpu') {
     return {
       provider,
+      isHost: true,
       memory: hostMemory(ort),
       frozen: 'float32',
+      openFrozen: (_config, values) => Promise.resolve({ values, release: () => undefined }),
       openOptimizer: (parameters) => Promise.resolve(new HostOptimizer(parameters)),
       release: () => Promise.resolve(),
     };
@@ -42,10 +70,34 @@ export async function openDevice(ort: OrtModule, provider: ExecutionProvider): P
   const memory = new DeviceMemory(ort);
   return {
     provider,
+    isHost: false,
     memory,
     frozen: (await hasHalfStorage(ort)) ? 'float16' : 'float32',
+    openFrozen: (config, parameters, wanted) => uploadFrozen(ort, memory, config, parameters, wanted),
     openOptimizer: (parameters) => DeviceOptimizer.create(ort, memory, parameters),
     release: () => memory.release(),
+  };
+}
+
+async function uploadFrozen(
+  ort: OrtModule,
+  memory: Memory,
+  config: InternVLConfig,
+  parameters: Parameters,
+  { parts, storage }: { readonly parts: readonly ModelPart[]; readonly storage: FloatStorage },
+): Promise<FrozenParameters> {
+  const values = new Map<string, Feed>();
+  for (const { name, shape, part } of parameterInventory(config)) {
+    const data = parts.includes(part) ? parameters.get(name) : undefined;
+    if (data === undefined) continue;
+    const feeds = new Map([[name, new ort.Tensor('float32', data, shape)]]);
+    for (const [key, tensor] of await memory.upload(feeds, storage)) values.set(key, tensor);
+  }
+  return {
+    values,
+    release: () => {
+      for (const tensor of values.values()) memory.free(tensor);
+    },
   };
 }
 
@@ -62,6 +114,10 @@ class HostOptimizer implements ResidentOptimizer {
 
   parameters(): ReadonlyMap<string, Float32Array> {
     return this.optimizer.views();
+  }
+
+  values(): Promise<ReadonlyMap<string, Float32Array>> {
+    return Promise.resolve(this.optimizer.views());
   }
 
   update(gradients: ReadonlyMap<string, Feed>, settings: UpdateSettings): Promise<number> {

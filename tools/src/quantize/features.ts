@@ -3,6 +3,7 @@ import type { Parameters } from '@speedq/onnx';
 import { createRandom } from '../data/random.ts';
 import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
+import type { FrozenParameters } from './device.ts';
 import { FeatureStore } from './feature-store.ts';
 import { tileTokens } from './blocks/block.ts';
 import { withChanges } from './parameter-store.ts';
@@ -18,16 +19,22 @@ export interface VisionFeatures {
 
 /** The frozen vision encoder with `parameters`; `file` names its cache. */
 export async function openVisionFeatures(
-  { config, pictures, threads, work }: StageContext,
+  { config, pictures, threads, work, device }: StageContext,
   parameters: Parameters,
   file: string,
 ): Promise<VisionFeatures> {
-  const vision = await VisionForward.create(ort, config, { threads });
+  const { provider: executionProvider, frozen: storage } = device;
+  const vision = await VisionForward.create(ort, config, { threads, executionProvider, storage });
+  // Only if there is a picture whose features are not in the file yet.
+  let frozen: Promise<FrozenParameters> | undefined;
   const tileSize = tileTokens(config) * config.vision.hiddenSize;
   const store = await FeatureStore.create({
     sizes: pictures.pictures.map(({ tiles }) => tiles * tileSize),
-    compute: async (index) =>
-      vision.run(parameters, await pictures.pixels(index), pictures.pictures[index].tiles),
+    compute: async (index) => {
+      frozen ??= device.openFrozen(config, parameters, { parts: ['vision'], storage });
+      const { values } = await frozen;
+      return vision.run(values, await pictures.pixels(index), pictures.pictures[index].tiles);
+    },
     folder: work,
     file,
   });
@@ -37,6 +44,7 @@ export async function openVisionFeatures(
     async release() {
       store.close();
       await vision.release();
+      (await frozen)?.release();
     },
   };
 }

@@ -12,6 +12,7 @@ const RUN: Fingerprint = {
     stages: [1, 2, 3],
     seed: 0,
     threads: 2,
+    device: 'cpu',
     version: 1,
   },
 };

@@ -1,4 +1,5 @@
 import { SpeedqError } from '@speedq/format';
+import type { ExecutionProvider } from '@speedq/onnx';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ export interface Fingerprint {
   readonly stages: readonly StageNumber[];
   readonly seed: number;
   readonly threads: number;
+  readonly device: ExecutionProvider;
   /** Of the trained program: a new version may compute otherwise. */
   readonly version: number;
 }

@@ -1,3 +1,4 @@
+import type { ExecutionProvider } from '@speedq/onnx';
 import type { Recipe } from '../recipes/schema.ts';
 import type { TrainedMethod } from './methods/names.ts';
 
@@ -20,6 +21,8 @@ export interface QuantizeJob {
   readonly seed: number;
   /** Threads of onnxruntime: part of the arithmetic, because it decides how products are split. */
   readonly threads: number;
+  /** What trains end to end: part of the arithmetic too. */
+  readonly device: ExecutionProvider;
   /** Updates between two checkpoints, at least. */
   readonly checkpointSteps: number;
   /** One Int32; not 0 asks the worker to save its work and end. */

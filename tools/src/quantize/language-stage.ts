@@ -39,7 +39,7 @@ export function languageOrder({
  * the original model as teacher: CAKLD and cross-entropy (SPEED-Q, arXiv 2511.08914). Tables stay as they are.
  */
 export async function trainLanguageModel(context: StageContext): Promise<LanguageStageResult> {
-  const { student, recipe, checkpoints } = context;
+  const { student, recipe, checkpoints, device } = context;
   const { stage3, fixes } = recipe;
   const { steps, microBatch } = stage3;
   const unshifted = !fixes.shiftDistillationMask;
@@ -83,11 +83,11 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     });
     try {
       const losses = await trainParameters(context, {
-        ...{ piece: PIECE, label: 'stage 3, language model', steps, settings: stage3 },
+        ...{ piece: PIECE, label: 'stage 3, language model', steps, settings: stage3, device },
         trained: [...student.namesOf(...TRAINED_PARTS), ...rates.keys()],
         rates,
-        compute: async (number) => {
-          const { losses, gradients } = await step.run(order.at(number), number);
+        compute: async (number, trained) => {
+          const { losses, gradients } = await step.run(order.at(number), number, trained);
           return { losses: { ...losses }, gradients };
         },
       });

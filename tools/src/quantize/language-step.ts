@@ -1,9 +1,19 @@
-import { answerRows, createQatStep } from '@speedq/onnx';
-import type { AnswerRows, QatInputs, QatLoss, QatResult, QatStep, QatStepOptions } from '@speedq/onnx';
+import { answerRows, createResidentStep } from '@speedq/onnx';
+import type {
+  AnswerRows,
+  Feed,
+  ParameterValues,
+  QatInputs,
+  QatLoss,
+  QatLosses,
+  QatStepOptions,
+  ResidentStep,
+} from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
 import { batchLabels, languageInputs, sampleRows } from './data/batches.ts';
 import type { Batch, Bucket } from './data/batches.ts';
+import type { FrozenParameters } from './device.ts';
 import type { VisionFeatures } from './features.ts';
 import { LimitedMap } from './limited-map.ts';
 import type { Teacher } from './teacher.ts';
@@ -31,34 +41,44 @@ export interface LanguageStepOptions extends Pick<
 
 /** Loss and gradients of the language side on batches of any bucket. */
 export class LanguageStep {
-  private readonly sessions = new LimitedMap<QatStep>(SESSIONS);
+  private readonly sessions = new LimitedMap<ResidentStep>(SESSIONS);
+  /** What is trained nowhere: it is not given with each run. */
+  private frozen?: Promise<FrozenParameters>;
   /** Gradients summed over micro-batches. */
-  private readonly sums = new Map<string, Float32Array>();
+  private readonly sums = new Map<string, Feed>();
 
   constructor(
     private readonly context: StageContext,
     private readonly options: LanguageStepOptions,
   ) {}
 
-  /** Losses and gradients of a batch: means over its tokens, whatever the micro-batches they come from. */
-  async run({ bucket, samples }: Batch, step: number): Promise<QatResult> {
+  /**
+   * Losses and gradients of a batch: means over its tokens, whatever the micro-batches they come from. Gradients are
+   * in the device's memory until the next run.
+   */
+  async run({ bucket, samples }: Batch, step: number, trained: ParameterValues): Promise<BatchResult> {
     const { microBatch } = this.options;
+    const { memory } = this.context.device;
     const shares = this.sharesOf(samples);
-    if (samples.length <= microBatch) return this.runPart(bucket, samples, shares, [step, 0]);
+    if (samples.length <= microBatch) return this.runPart(bucket, samples, shares, [step, 0], trained);
+    this.freeSums();
     let [ce, kd, total] = [0, 0, 0];
-    const gradients = new Map<string, Float32Array>();
     for (let first = 0; first < samples.length; first += microBatch) {
-      const part = await this.runPart(bucket, samples.slice(first, first + microBatch), shares, [
-        step,
-        first,
-      ]);
+      const indexes = samples.slice(first, first + microBatch);
+      const part = await this.runPart(bucket, indexes, shares, [step, first], trained);
       ce += part.losses.ce;
       kd += part.losses.kd;
       total += part.losses.total;
-      for (const [name, gradient] of part.gradients)
-        gradients.set(name, this.add(name, gradient, first === 0));
+      for (const [name, gradient] of part.gradients) {
+        this.sums.set(name, await memory.accumulate(this.sums.get(name), gradient));
+      }
     }
-    return { losses: { ce, kd, total }, gradients };
+    return { losses: { ce, kd, total }, gradients: this.sums };
+  }
+
+  private freeSums(): void {
+    for (const tensor of this.sums.values()) this.context.device.memory.free(tensor);
+    this.sums.clear();
   }
 
   /** What a supervised row of the batch weighs in either loss. */
@@ -76,29 +96,24 @@ export class LanguageStep {
     };
   }
 
-  private add(name: string, gradient: Float32Array, isFirst: boolean): Float32Array {
-    let sum = this.sums.get(name);
-    if (sum === undefined) this.sums.set(name, (sum = new Float32Array(gradient.length)));
-    if (isFirst) sum.set(gradient);
-    else for (let i = 0; i < sum.length; i++) sum[i] += gradient[i];
-    return sum;
-  }
-
   private async runPart(
     bucket: Bucket,
     indexes: readonly number[],
     shares: RowShares,
     [step, first]: readonly [number, number],
-  ): Promise<QatResult> {
-    const { config, samples, student, teacher, threads } = this.context;
+    trained: ParameterValues,
+  ): Promise<BatchResult> {
+    const { config, samples, threads, device } = this.context;
+    const { provider: executionProvider, memory, frozen: teacherStorage } = device;
     const { distillation, scheme, learned, reference, trains, loss } = this.options;
     const { length, answers } = bucket;
     const batch = indexes.length;
     const shape = { batch, length, tiles: batch * bucket.tiles };
     const session = await this.sessions.get(`${batch} ${length} ${bucket.tiles} ${answers}`, () =>
-      createQatStep(ort, config, {
+      createResidentStep(ort, config, {
         ...shape,
-        ...{ answers, scheme, learned, reference, trains, loss, threads },
+        ...{ answers, scheme, learned, reference, trains, threads, executionProvider, memory },
+        loss: { ...loss, teacherStorage },
         partition: partitionFor(config),
       }),
     );
@@ -110,20 +125,32 @@ export class LanguageStep {
       }),
       shares,
     );
-    return session.run(student.parameters, {
+    const { values } = await this.frozenParameters();
+    const parameters = { get: (name: string) => trained.get(name) ?? values.get(name) };
+    const losses = await session.run(parameters, {
       ...languageInputs(config, chosen, { length, tiles: bucket.tiles }),
       visionFeatures:
         bucket.tiles > 0 ? await this.visionFeatures(indexes, bucket.tiles, [step, first]) : undefined,
       ...rows,
       ...(distillation && {
         ...(await this.teacherRows(indexes, answers, distillation.gamma)),
-        teacherParameters: teacher,
+        teacherParameters: await distillation.teacher.parameters(),
       }),
     });
+    return { losses, gradients: session.gradients };
   }
 
   async release(): Promise<void> {
     await this.sessions.releaseAll();
+    this.freeSums();
+    (await this.frozen)?.release();
+  }
+
+  private frozenParameters(): Promise<FrozenParameters> {
+    const { config, student, device } = this.context;
+    const names = (name: string) => (this.options.trains(name) ? undefined : student.parameters.get(name));
+    const parts = ['projector', 'embedding', 'language', 'head'] as const;
+    return (this.frozen ??= device.openFrozen(config, { get: names }, { parts, storage: 'float32' }));
   }
 
   private async visionFeatures(
@@ -164,6 +191,11 @@ export class LanguageStep {
     }
     return { teacherRows, gamma: gamma === 'per-token' ? confidence : gamma };
   }
+}
+
+interface BatchResult {
+  readonly losses: QatLosses;
+  readonly gradients: ReadonlyMap<string, Feed>;
 }
 
 interface RowShares {

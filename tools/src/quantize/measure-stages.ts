@@ -8,8 +8,10 @@ import { resolveSchemes } from '../recipes/resolve-schemes.ts';
 import type { Recipe } from '../recipes/schema.ts';
 import { quantizeBlocks } from './blocks/quantize-blocks.ts';
 import type { Checkpoints } from './checkpoints.ts';
+import { ort } from './context.ts';
 import type { StageContext } from './context.ts';
 import type { Sample } from './data/samples.ts';
+import { openDevice } from './device.ts';
 import { trainLanguageModel } from './language-stage.ts';
 import { adaroundMethod } from './methods/adaround.ts';
 import { ParameterStore } from './parameter-store.ts';
@@ -63,8 +65,9 @@ export async function measureStages(options: MeasureOptions): Promise<MeasuredSt
     const short = { ...recipe, stage1, stage3 };
     const teacher = new ParameterStore({ folder: work });
     for (const { name } of options.tensors.parameters) teacher.set(name, await options.tensors.read(name));
+    const device = await openDevice(ort, 'cpu');
     const contextFor = (reporter: Reporter, part: InternVLConfig): StageContext => ({
-      ...{ config: part, recipe: short, seed: 0, threads: options.threads, work, reporter, teacher },
+      ...{ config: part, recipe: short, seed: 0, threads: options.threads, device, work, reporter, teacher },
       ...noise(config, options.tokens),
       checkpoints: NO_CHECKPOINTS,
       student: new Student(

@@ -10,10 +10,13 @@ import { writePackedModel } from '../packing/pack-model.ts';
 import { resolveSchemes } from '../recipes/resolve-schemes.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { writeCheckpointFolder } from './checkpoint-folder.ts';
+import { ort } from './context.ts';
 import type { StageContext } from './context.ts';
 import { prepareSamples } from './data/samples.ts';
 import type { Prepared, Sample } from './data/samples.ts';
 import { findSources } from './data/sources.ts';
+import { openDevice } from './device.ts';
+import type { Device } from './device.ts';
 import { HELD_OUT, measureDivergence } from './held-out.ts';
 import type { BlockErrors, QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
@@ -46,69 +49,85 @@ export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise
   return withModelFolder(job.model, async (opened) => {
     const folder = requireFloat(opened);
     await requireSpace(folder, job.work);
-    const prepared = await prepareData(folder, job, reporter);
-    const context = await createContext(folder, job, prepared, reporter);
-    const { student, recipe, checkpoints } = context;
-    const once = recipe.fixes.quantizeTablesOnce;
-    await guardData(checkpoints, prepared);
-    const finish = async (found: Pick<QuantizeSummary, 'blocks' | 'gamma' | 'losses'>) => {
-      const { samples, pictures, heldOut } = prepared;
-      const summary: QuantizeSummary = {
-        ...found,
-        divergence: await measureDivergence(context, heldOut),
-        conversations: samples.length,
-        pictures: pictures.pictures.length,
-      };
-      return writeResult(folder, job, student, summary, reporter);
-    };
-
-    if (once) student.quantizeTables();
-    if (!isStaged(job.method)) {
-      const blocks = await quantizeByBlocks(context, BLOCK_METHODS[job.method]);
-      return finish({ blocks, losses: {} });
+    const device = await openDevice(ort, job.device);
+    try {
+      const prepared = await prepareData(folder, job, reporter);
+      const context = await createContext(folder, job, prepared, device, reporter);
+      await guardData(context.checkpoints, prepared);
+      return await runStages(folder, job, prepared, context);
+    } finally {
+      await device.release();
     }
-    const best = job.method === 'best';
-    const blocks: BlockErrors[] = [];
-    if (job.stages.includes(1)) {
-      blocks.push(
-        ...(await quantizeBlocks(
-          context,
-          'vision',
-          best ? blockwiseMethod : adaroundMethod,
-          recipe.stage1.calibrationImages,
-        )),
-      );
-    } else student.roundToNearest('vision');
-    const losses: Record<string, number> = {};
-    const keep = (stage: string, found: Readonly<Record<string, number>>) => {
-      for (const [name, value] of Object.entries(found)) losses[`${stage}.${name}`] = value;
-    };
-    if (job.stages.includes(2)) {
-      if (!once) student.quantizeTables();
-      keep('stage2', await trainProjector(context));
-    }
-    let gamma: QuantizeSummary['gamma'];
-    if (job.stages.includes(3)) {
-      if (!once) student.quantizeTables();
-      if (best) {
-        const { conversations } = recipe.calibration;
-        blocks.push(...(await quantizeBlocks(context, 'language', blockwiseMethod, conversations)));
-      }
-      const trained = await trainLanguageModel(context);
-      keep('stage3', trained.losses);
-      gamma = trained.gamma;
-    }
-    if (!once) student.quantizeTables();
-    return finish({ blocks, gamma, losses });
   });
 }
+
+async function runStages(
+  folder: FloatModelFolder,
+  job: QuantizeJob,
+  prepared: PreparedData,
+  context: StageContext,
+): Promise<PipelineResult> {
+  const { student, recipe, reporter } = context;
+  const once = recipe.fixes.quantizeTablesOnce;
+  const finish = async (found: Pick<QuantizeSummary, 'blocks' | 'gamma' | 'losses'>) => {
+    const { samples, pictures, heldOut } = prepared;
+    const summary: QuantizeSummary = {
+      ...found,
+      divergence: await measureDivergence(context, heldOut),
+      conversations: samples.length,
+      pictures: pictures.pictures.length,
+    };
+    return writeResult(folder, job, student, summary, reporter);
+  };
+
+  if (once) student.quantizeTables();
+  if (!isStaged(job.method)) {
+    const blocks = await quantizeByBlocks(context, BLOCK_METHODS[job.method]);
+    return finish({ blocks, losses: {} });
+  }
+  const best = job.method === 'best';
+  const blocks: BlockErrors[] = [];
+  if (job.stages.includes(1)) {
+    blocks.push(
+      ...(await quantizeBlocks(
+        context,
+        'vision',
+        best ? blockwiseMethod : adaroundMethod,
+        recipe.stage1.calibrationImages,
+      )),
+    );
+  } else student.roundToNearest('vision');
+  const losses: Record<string, number> = {};
+  const keep = (stage: string, found: Readonly<Record<string, number>>) => {
+    for (const [name, value] of Object.entries(found)) losses[`${stage}.${name}`] = value;
+  };
+  if (job.stages.includes(2)) {
+    if (!once) student.quantizeTables();
+    keep('stage2', await trainProjector(context));
+  }
+  let gamma: QuantizeSummary['gamma'];
+  if (job.stages.includes(3)) {
+    if (!once) student.quantizeTables();
+    if (best) {
+      const { conversations } = recipe.calibration;
+      blocks.push(...(await quantizeBlocks(context, 'language', blockwiseMethod, conversations)));
+    }
+    const trained = await trainLanguageModel(context);
+    keep('stage3', trained.losses);
+    gamma = trained.gamma;
+  }
+  if (!once) student.quantizeTables();
+  return finish({ blocks, gamma, losses });
+}
+
+type PreparedData = Prepared & { readonly heldOut: readonly Sample[] };
 
 /** What a job trains on, and what it keeps out. */
 export async function prepareData(
   folder: FloatModelFolder,
   job: Pick<QuantizeJob, 'recipe' | 'seed' | 'method' | 'stages' | 'data'>,
   reporter: Reporter,
-): Promise<Prepared & { readonly heldOut: readonly Sample[] }> {
+): Promise<PreparedData> {
   const { recipe, seed, method } = job;
   const stages = isStaged(method) ? job.stages : [];
   const { stage1, stage2, stage3 } = recipe;
@@ -173,6 +192,7 @@ async function createContext(
   folder: FloatModelFolder,
   job: QuantizeJob,
   { samples, pictures }: Prepared,
+  device: Device,
   reporter: Reporter,
 ): Promise<StageContext> {
   const { recipe, seed, threads, work } = job;
@@ -181,7 +201,7 @@ async function createContext(
   const schemes = resolveSchemes(recipe, folder.tensors.parameters);
   return {
     config: folder.config,
-    ...{ recipe, seed, threads, work, samples, pictures, reporter, teacher },
+    ...{ recipe, seed, threads, device, work, samples, pictures, reporter, teacher },
     student: new Student(folder.tensors, schemes, recipe.fixes, teacher, work),
     checkpoints: new Checkpoints(work, job.checkpointSteps, reporter),
   };

@@ -1,7 +1,8 @@
 import { createRandom } from '../data/random.ts';
-import { RANDOM } from './context.ts';
+import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
 import { BatchOrder, groupSamples } from './data/batches.ts';
+import { openDevice } from './device.ts';
 import { openDropPathFeatures, openVisionFeatures } from './features.ts';
 import type { VisionFeatures } from './features.ts';
 import { LanguageStep } from './language-step.ts';
@@ -37,7 +38,7 @@ export async function trainProjector(context: StageContext): Promise<Readonly<Re
   return objective === 'features' ? matchFeatures(context, loop) : learnAnswers(context, loop);
 }
 
-type Loop = Omit<TrainingLoop, 'compute'>;
+type Loop = Omit<TrainingLoop, 'compute' | 'device'>;
 
 async function matchFeatures(context: StageContext, loop: Loop) {
   const { config, student, teacher, recipe, seed, threads, pictures } = context;
@@ -65,6 +66,7 @@ async function matchFeatures(context: StageContext, loop: Loop) {
     };
     return await trainParameters(context, {
       ...loop,
+      device: await openDevice(ort, 'cpu'),
       compute: async (number) => {
         const random = createRandom(seed, RANDOM.stage2, number);
         for (let slot = 0; slot < batchSize; slot++) {
@@ -88,7 +90,7 @@ async function matchFeatures(context: StageContext, loop: Loop) {
 }
 
 async function learnAnswers(context: StageContext, loop: Loop) {
-  const { student, samples, recipe, seed } = context;
+  const { student, samples, recipe, seed, device } = context;
   const { batchSize } = recipe.stage2;
   const open = recipe.fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
   const features = await open(context, student.parameters, 'features-student');
@@ -109,8 +111,9 @@ async function learnAnswers(context: StageContext, loop: Loop) {
   try {
     return await trainParameters(context, {
       ...loop,
-      compute: async (number) => {
-        const { losses, gradients } = await step.run(order.at(number), number);
+      device,
+      compute: async (number, trained) => {
+        const { losses, gradients } = await step.run(order.at(number), number, trained);
         return { losses: { ...losses }, gradients };
       },
     });

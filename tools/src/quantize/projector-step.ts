@@ -13,7 +13,7 @@ const TEACHER = 'teacher.';
  */
 export class ProjectorStep {
   /** By parameter; the next run overwrites them. */
-  readonly gradients: ReadonlyMap<string, Float32Array>;
+  readonly gradients: ReadonlyMap<string, Feed>;
   private readonly outputs: Map<string, Feed | undefined>;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
 
@@ -24,11 +24,11 @@ export class ProjectorStep {
   ) {
     const trained = parameterInventory(config).filter(({ part }) => part === 'projector');
     this.shapes = new Map(trained.map(({ name, shape }) => [name, shape]));
-    this.gradients = new Map(trained.map(({ name, shape }) => [name, new Float32Array(elementCount(shape))]));
+    this.gradients = new Map(
+      trained.map(({ name, shape }) => [name, session.float(new Float32Array(elementCount(shape)), shape)]),
+    );
     this.outputs = new Map<string, Feed | undefined>([['loss', undefined]]);
-    for (const [name, data] of this.gradients) {
-      this.outputs.set(`grad.${name}`, session.float(data, this.shapes.get(name)!));
-    }
+    for (const [name, tensor] of this.gradients) this.outputs.set(`grad.${name}`, tensor);
   }
 
   /** `batch` tiles. */

@@ -1,6 +1,8 @@
 import { TeacherForward } from '@speedq/onnx';
+import type { ParameterValues } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
+import type { FrozenParameters } from './device.ts';
 import { languageInputs, paddedLength, sampleRows } from './data/batches.ts';
 import type { RowOptions } from './data/batches.ts';
 import { openVisionFeatures } from './features.ts';
@@ -26,6 +28,7 @@ export class Teacher {
   private readonly kept = new Map<number, TeacherAnswer>();
   private keptBytes = 0;
   private readonly sessions = new LimitedMap<TeacherForward>(SESSIONS);
+  private frozen?: Promise<FrozenParameters>;
 
   private constructor(
     private readonly context: StageContext,
@@ -39,6 +42,14 @@ export class Teacher {
       await openVisionFeatures(context, context.teacher, 'features-teacher'),
       options,
     );
+  }
+
+  /** Its parameters behind the encoder, as the device has them. */
+  async parameters(): Promise<ParameterValues> {
+    const { config, teacher, device } = this.context;
+    const parts = ['projector', 'embedding', 'language', 'head'] as const;
+    this.frozen ??= device.openFrozen(config, teacher, { parts, storage: device.frozen });
+    return (await this.frozen).values;
   }
 
   async answer(index: number): Promise<TeacherAnswer> {
@@ -63,14 +74,19 @@ export class Teacher {
 
   async release(): Promise<void> {
     await this.sessions.releaseAll();
+    (await this.frozen)?.release();
     await this.features.release();
   }
 
   private async run(index: number, length: number, selected: BigInt64Array): Promise<TeacherAnswer> {
-    const { config, samples, teacher, threads, pictures } = this.context;
+    const { config, samples, threads, pictures, device } = this.context;
     const sample = samples[index];
     const { tiles } = sample;
-    const options = { batch: 1, length, tiles, threads, partition: partitionFor(config) };
+    const { provider: executionProvider, memory, frozen: storage } = device;
+    const options = {
+      ...{ batch: 1, length, tiles, threads, executionProvider, memory, storage },
+      partition: partitionFor(config),
+    };
     const session = await this.sessions.get(`${length} ${tiles}`, () =>
       TeacherForward.create(ort, config, options),
     );
@@ -82,6 +98,6 @@ export class Teacher {
       offset += size;
     }
     const inputs = { ...languageInputs(config, [sample], { length, tiles }), visionFeatures };
-    return session.run(teacher, inputs, selected, { logits: false });
+    return session.run(await this.parameters(), inputs, selected, { logits: false });
   }
 }

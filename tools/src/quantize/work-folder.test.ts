@@ -11,6 +11,7 @@ const RUN = {
   method: 'speedq',
   recipe: RECIPES.quick,
   stages: [1, 2, 3] as const,
+  device: 'cpu' as const,
   seed: 0,
   version: 1,
 };

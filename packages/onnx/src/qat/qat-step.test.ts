@@ -1,8 +1,10 @@
 import ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16 } from '@speedq/format';
+import { BILEVEL_2BIT_G16, BILEVEL_4BIT_G32_QQ16, roundToHalf } from '@speedq/format';
 import { EMBEDDING, HEAD, elementCount, parameterInventory, parseConfig } from '@speedq/model';
+import { hostMemory } from '../memory.ts';
 import { randomNormals } from '../testing/random.ts';
+import { VisionForward } from '../vision-forward.ts';
 import { answerRows } from './answer-rows.ts';
 import { createQatStep } from './create-step.ts';
 import { attentionMask } from './language-inputs.ts';
@@ -220,5 +222,51 @@ describe('TeacherForward', () => {
       expect(whole.topProbability[i]).toBeCloseTo(top, 6);
       expect(block.topProbability[i]).toBeCloseTo(top, 5);
     });
+  });
+});
+
+describe('weights that do not train, kept in float16', () => {
+  const tensors = parameterInventory(config).map(
+    ({ name, shape }) => [name, new ort.Tensor('float32', teacherParameters.get(name)!, shape)] as const,
+  );
+  const rounded = new Map([...teacherParameters].map(([name, data]) => [name, data.map(roundToHalf)]));
+  const shape = { batch: BATCH, length: LENGTH, tiles: TILES, threads: 1 };
+  const storage = 'float16';
+
+  it('are what a teacher and an encoder of rounded weights compute with', async () => {
+    const stored = await hostMemory(ort).upload(new Map(tensors), storage);
+    expect(stored.get(HEAD)!.type).toBe(storage);
+    const selected = BigInt64Array.of(0n, 4n, 25n);
+    const inputs = inputsFor(base);
+    for (const partition of ['whole', 'block'] as const) {
+      const half = await TeacherForward.create(ort, config, { ...shape, partition, storage });
+      const full = await TeacherForward.create(ort, config, { ...shape, partition });
+      expect(await half.run(stored, inputs, selected)).toEqual(await full.run(rounded, inputs, selected));
+      await half.release();
+      await full.release();
+    }
+    const pixels = randomNormals(2 * 3 * 56 * 56, 73);
+    const half = await VisionForward.create(ort, config, { threads: 1, storage });
+    const full = await VisionForward.create(ort, config, { threads: 1 });
+    expect(await half.run(stored, pixels, 2)).toEqual(await full.run(rounded, pixels, 2));
+    await half.release();
+    await full.release();
+  });
+
+  it('are what the loss distils from', async () => {
+    const loss = { ...base.loss, teacher: 'rows' } as const;
+    const inputs = inputsFor({ ...base, loss });
+    const stored = await hostMemory(ort).upload(new Map(tensors), storage);
+    const run = async (
+      teacherStorage: 'float16' | 'float32',
+      teacherParameters: QatInputs['teacherParameters'],
+    ) => {
+      const options = { ...base, partition: 'block', loss: { ...loss, teacherStorage } } as const;
+      const step = await createQatStep(ort, config, options);
+      const { losses } = await step.run(parameters, { ...inputs, teacherParameters });
+      await step.release();
+      return losses;
+    };
+    expect(await run('float16', stored)).toEqual(await run('float32', rounded));
   });
 });

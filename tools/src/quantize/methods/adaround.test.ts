@@ -18,6 +18,7 @@ import { picoConfig } from '../../train/pico-config.ts';
 import type { Checkpoints } from '../checkpoints.ts';
 import type { PictureSet } from '../data/picture-set.ts';
 import { createReporter } from '../reporter.ts';
+import { openDevice } from '../device.ts';
 import { Student } from '../student.ts';
 import { quantizeBlocks } from '../blocks/quantize-blocks.ts';
 import { adaroundMethod, regulariserAt } from './adaround.ts';
@@ -133,6 +134,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
     {
       ...{ config, recipe, teacher, pictures, checkpoints, seed: 1, threads: 1, work: '.', samples: [] },
       student: trained,
+      device: await openDevice(ort, 'cpu'),
       reporter: createReporter(() => {}, new SharedArrayBuffer(4)),
     },
     'vision',
