@@ -27,6 +27,16 @@ describe.skipIf(!required && !(await hasWebgpuProvider(ort)))('DeviceMemory', as
     memory.free(other);
   });
 
+  it('adds up', async () => {
+    const tensor = (await memory.upload(feeds)).get('x')!;
+    let sum = await memory.accumulate(undefined, tensor);
+    for (let i = 0; i < 3; i++) sum = await memory.accumulate(sum, tensor);
+    expect(await memory.download(sum)).toEqual(values.map((value) => 4 * value));
+    expect(await memory.download(tensor)).toEqual(values);
+    memory.free(sum);
+    memory.free(tensor);
+  });
+
   it('leaves what is there already', async () => {
     const once = await memory.upload(feeds);
     expect(await memory.upload(once)).toEqual(once);
