@@ -260,6 +260,8 @@ describe('the app in a folder of a site', () => {
     await chat.answer(0);
     await press(/^Another answer/);
     await chat.answers().last().getByText('2 of 2').waitFor();
+    // A question can be edited once its answer is there.
+    await chat.answer(0);
     await page.keyboard.press('/');
     await page.keyboard.press('ArrowUp');
     await page.keyboard.type(' And where?');

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Message, Picture } from '../chat/types.ts';
 import { useApp, useText } from '../state/app-state.ts';
 import { useStore } from '../state/store.ts';
@@ -54,7 +54,8 @@ function EditForm({ message }: { message: Message }) {
   const app = useApp();
   const t = useText();
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  // Before the next key, which is meant for it.
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(message.text.length, message.text.length);
   }, []);
