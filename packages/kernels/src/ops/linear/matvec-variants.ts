@@ -60,7 +60,7 @@ export function lanesOf({ threads, teams }: MatvecVariant, columns: number): num
   return lanes;
 }
 
-/** Weight rows of one workgroup at a time: each thread sums four. */
+/** Weight rows of one workgroup: each thread sums four. */
 export function matvecRows(variant: MatvecVariant, columns: number): number {
   return (variant.threads / lanesOf(variant, columns)) * 4;
 }
