@@ -30,10 +30,7 @@ for (const { name, pattern, kilobytes } of BUDGETS) {
     (sum, file) => sum + gzipSync(readFileSync(dist + file), { level: 9 }).length,
     0,
   );
-  const ok = matching.length > 0 && bytes <= kilobytes * 1000;
-  failed ||= !ok;
-  const found = matching.length > 0 ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build`';
-  console.log(`${ok ? 'ok  ' : 'FAIL'} ${name}: ${found} of ${kilobytes} kB`);
+  report(name, matching.length > 0 ? bytes : undefined, { kilobytes, build: 'build' });
 }
 
 // All that a first visit fetches before the model.
@@ -47,10 +44,7 @@ const shellBytes = shell.reduce(
   (sum, file) => sum + gzipSync(readFileSync(dist + file), { level: 9 }).length,
   0,
 );
-failed ||= shellBytes > SHELL_KILOBYTES * 1000;
-console.log(
-  `${shellBytes <= SHELL_KILOBYTES * 1000 ? 'ok  ' : 'FAIL'} app shell: ${(shellBytes / 1000).toFixed(1)} kB of ${SHELL_KILOBYTES} kB`,
-);
+report('app shell', shellBytes, { kilobytes: SHELL_KILOBYTES, build: 'build' });
 
 // A script nobody budgeted is one nobody noticed.
 const scripts = files.filter((file) => /\.(js|css|wasm)$/.test(file) && !file.startsWith('models/'));
@@ -61,12 +55,8 @@ for (const file of scripts.filter((name) => !BUDGETS.some(({ pattern }) => patte
 // What <speedq-chat> costs a page before anybody clicks: the script and what it imports at once.
 for (const entry of ['index.js', 'standalone/speedq-chat.js']) {
   const folder = fileURLToPath(new URL('../packages/element/dist/', import.meta.url));
-  const bytes = existsSync(folder + entry) ? gzippedWithImports(folder + entry) : Infinity;
-  const ok = bytes <= 10_000;
-  failed ||= !ok;
-  const found =
-    ok || bytes < Infinity ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build:packages`';
-  console.log(`${ok ? 'ok  ' : 'FAIL'} <speedq-chat>, ${entry}: ${found} of 10 kB`);
+  const bytes = existsSync(folder + entry) ? gzippedWithImports(folder + entry) : undefined;
+  report(`<speedq-chat>, ${entry}`, bytes, { kilobytes: 10, build: 'build:packages' });
 }
 
 // What a page of others fetches of @speedq/runtime before it knows whether there is WebGPU, minified as its bundler does:
@@ -75,7 +65,7 @@ for (const entry of ['index.js', 'standalone/speedq-chat.js']) {
   const folder = fileURLToPath(new URL('../packages/runtime/dist/', import.meta.url));
   const entries = ['index.js', 'worker.js'];
   const isBuilt = entries.every((entry) => existsSync(folder + entry));
-  let bytes = Infinity;
+  let bytes;
   if (isBuilt) {
     const bundle = await rolldown({
       input: entries.map((entry) => folder + entry),
@@ -96,10 +86,17 @@ for (const entry of ['index.js', 'standalone/speedq-chat.js']) {
     for (const [name, { isEntry }] of chunks) if (isEntry) visit(name);
     bytes = [...fetched].reduce((sum, name) => sum + gzipSync(chunks.get(name).code, { level: 9 }).length, 0);
   }
-  const ok = bytes <= 120_000;
+  const name = '@speedq/runtime without the WebAssembly engine';
+  report(name, bytes, { kilobytes: 120, build: 'build:packages' });
+}
+
+/** `bytes`: undefined where nothing is built yet. */
+function report(name, bytes, { kilobytes, build }) {
+  const ok = bytes !== undefined && bytes <= kilobytes * 1000;
   failed ||= !ok;
-  const found = isBuilt ? `${(bytes / 1000).toFixed(1)} kB` : 'not built: run `npm run build:packages`';
-  console.log(`${ok ? 'ok  ' : 'FAIL'} @speedq/runtime without the WebAssembly engine: ${found} of 120 kB`);
+  const found =
+    bytes === undefined ? `not built: run \`npm run ${build}\`` : `${(bytes / 1000).toFixed(1)} kB`;
+  console.log(`${ok ? 'ok  ' : 'FAIL'} ${name}: ${found} of ${kilobytes} kB`);
 }
 
 function gzippedWithImports(file, seen = new Set()) {

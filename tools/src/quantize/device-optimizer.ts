@@ -109,7 +109,7 @@ export class DeviceOptimizer {
 
   /** As `Optimizer.state`. */
   async state(): Promise<Map<string, Float32Array>> {
-    const total = [...this.slots.values()].reduce((size, { shape }) => size + elementCount(shape), 0);
+    const total = this.elementCount();
     const state = new Map<string, Float32Array>();
     for (const kind of KINDS) {
       const flat = new Float32Array(total);
@@ -123,10 +123,15 @@ export class DeviceOptimizer {
     return state;
   }
 
+  /** Of all parameters. */
+  private elementCount(): number {
+    return [...this.slots.values()].reduce((size, { shape }) => size + elementCount(shape), 0);
+  }
+
   async restore(state: State, steps: number): Promise<void> {
+    const total = this.elementCount();
     for (const kind of KINDS) {
       let begin = 0;
-      const total = [...this.slots.values()].reduce((size, { shape }) => size + elementCount(shape), 0);
       const flat = new Float32Array(total);
       restore(state, STORED[kind], flat);
       for (const slot of this.slots.values()) {
