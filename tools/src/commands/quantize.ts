@@ -133,7 +133,8 @@ export const quantize = defineCommand({
         task.finish(formatBytes(bytes));
         await allocation?.discard();
         output.print(out);
-        return { out, kind: 'packed', recipe: recipe.name, method, bytes, allocation: allocation?.units };
+        const run = { bytes, processorSeconds: processorSeconds(), allocation: allocation?.units };
+        return { out, kind: 'packed', recipe: recipe.name, method, ...run };
       });
     }
 
@@ -168,13 +169,22 @@ export const quantize = defineCommand({
       await allocation?.discard();
       output.note(`done in ${formatDuration((performance.now() - begin) / 1000)}`);
       output.print(out);
-      const run = { stages, seed, threads, bytes, allocation: allocation?.units };
+      const run = {
+        ...{ stages, seed, threads, bytes, processorSeconds: processorSeconds() },
+        allocation: allocation?.units,
+      };
       return { out, kind: 'packed', recipe: recipe.name, method, ...run, ...summary };
     } finally {
       await opened.release();
     }
   },
 });
+
+/** Of all cores, since this process began; what an interrupted run took before is not in it. */
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
 
 function requireData(data: string | undefined): string {
   if (data !== undefined) return data;

@@ -17,8 +17,8 @@ export interface CellResult {
   readonly schedule: ScheduleName;
   readonly testCommand: string;
   readonly quantizeCommand: string;
-  /** Of the quantization, wall clock. */
-  readonly seconds: number;
+  /** Of processors, for quantizing: what other work on the machine changes little. */
+  readonly processorSeconds: number;
   readonly fileBytes: number;
   /** Of quantized linears, of all parameters. */
   readonly linearBits: number;
@@ -57,7 +57,7 @@ export async function cellResult(options: CellOptions, cell: Cell): Promise<Cell
     schedule: options.schedule,
     testCommand: test!.command,
     quantizeCommand: quantized!.command,
-    seconds: quantized!.seconds ?? NaN,
+    processorSeconds: Number(quantized!.result.processorSeconds),
     fileBytes,
     linearBits: linearBits(storage),
     averageBits: averageBits(storage),

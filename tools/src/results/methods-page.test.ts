@@ -15,7 +15,7 @@ function result(id: string, each: number, wrong = 0): CellResult {
     schedule: 'short',
     testCommand: 'speedq data',
     quantizeCommand: `speedq quantize ${id}`,
-    seconds: 60,
+    processorSeconds: 60,
     fileBytes: 4_000_000,
     linearBits: 2.5,
     averageBits: 3.5,

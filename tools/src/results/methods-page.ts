@@ -31,7 +31,7 @@ answers. Test, scoring, chance and KL are those of [results.md](results.md). \`$
   each question's value the mean over seeds.
 - **KL ratios** are of KL a token: below 1 is closer to the float model. Where an interval leaves out 1, the order is no
   accident of the questions drawn.
-- **Minutes** are of one thread beside other work, wall clock.
+- **Minutes** are of processor, of one thread, for quantizing.
 
 ![KL to the float model against bytes, by method](${plot})`;
 }
@@ -68,7 +68,7 @@ function overview(groups: readonly Group[]): string {
       beside('rtn'),
       beside(REFERENCE),
       mean(runs.map(({ perplexity }) => perplexity)).toFixed(4),
-      (mean(runs.map(({ seconds }) => seconds)) / 60).toFixed(1),
+      (mean(runs.map(({ processorSeconds }) => processorSeconds)) / 60).toFixed(1),
     ];
   });
   const header = [
@@ -120,7 +120,7 @@ function changes(changed: readonly Group[], plain: readonly Group[]): string {
         mean(runs.map(heldOut)).toFixed(5),
         mean(shared.map(heldOut)).toFixed(5),
         percent(mean(hitShares(group))),
-        (mean(runs.map(({ seconds }) => seconds)) / 60).toFixed(1),
+        (mean(runs.map(({ processorSeconds }) => processorSeconds)) / 60).toFixed(1),
       ],
     ];
   });
