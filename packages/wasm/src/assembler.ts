@@ -136,6 +136,8 @@ export const f32x4 = {
 export const f64x2 = {
   /** The two low lanes of float32, widened. */
   promoteLow: unary(...simd(0x5f)),
+  /** Both lanes rounded to float32, in the two low ones. */
+  demote: unary(...simd(0x5e)),
   add: binary(...simd(0xf0)),
   sub: binary(...simd(0xf1)),
   mul: binary(...simd(0xf2)),

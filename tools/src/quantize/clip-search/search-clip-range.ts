@@ -1,10 +1,8 @@
 import { CANDIDATES, maxCode, searchClipRange as search } from '@speedq/format';
 import type { BilevelScheme, CandidateScorer, GroupRange, ScorerTask } from '@speedq/format';
 import { assemble } from '@speedq/wasm/assembler';
-import { LANES, scoreKernel } from './scorer-kernel.ts';
+import { LANES, TILE, scoreKernel } from './scorer-kernel.ts';
 
-/** The kernel is unrolled over the weights of a group. */
-const LARGEST_GROUP = 32;
 const PAGE = 65_536;
 
 /** The clipping search of @speedq/format, its candidates scored four at a time. */
@@ -28,12 +26,12 @@ interface Kernel {
 
 const kernels = new Map<string, Kernel>();
 
-function kernelFor(groupSize: number, qmax: number): Kernel {
-  const key = `${groupSize} ${qmax}`;
+function kernelFor(qmax: number, hasMinima: boolean): Kernel {
+  const key = `${qmax} ${hasMinima}`;
   const known = kernels.get(key);
   if (known !== undefined) return known;
   const memory = new WebAssembly.Memory({ initial: 1 });
-  const module = new WebAssembly.Module(assemble([scoreKernel(groupSize, qmax)]));
+  const module = new WebAssembly.Module(assemble([scoreKernel(qmax, hasMinima)]));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const kernel = { memory, score: exports.score as Score };
   kernels.set(key, kernel);
@@ -43,8 +41,8 @@ function kernelFor(groupSize: number, qmax: number): Kernel {
 /** Addresses: candidates, their errors, room for a group's errors, the Gram matrices, and one group of weights. */
 function openScorer({ weight, gram, scheme }: ScorerTask): CandidateScorer | undefined {
   const { groupSize } = scheme;
-  if (scheme.zero === 'minimum' || groupSize > LARGEST_GROUP) return undefined;
-  const { memory, score } = kernelFor(groupSize, maxCode(scheme));
+  if (groupSize % TILE !== 0 || groupSize < 2 * TILE) return undefined;
+  const { memory, score } = kernelFor(maxCode(scheme), scheme.zero === 'minimum');
   let end = 0;
   const place = (bytes: number): number => (end += bytes) - bytes;
   const [min, max, scale, offset] = Array.from({ length: 4 }, () => place(4 * CANDIDATES));
@@ -66,7 +64,7 @@ function openScorer({ weight, gram, scheme }: ScorerTask): CandidateScorer | und
       const start = index * groupSize;
       for (let i = 0; i < groupSize; i++) group[i] = weight[start + i];
       const matrix = matrices + 8 * groupSize * groupSize * column;
-      score(weights, matrix, min, max, scale, offset, errors, room, Math.ceil(count / LANES));
+      score(weights, matrix, min, max, scale, offset, errors, room, groupSize, Math.ceil(count / LANES));
     },
   };
 }
