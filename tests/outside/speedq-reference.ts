@@ -204,13 +204,13 @@ async function writeBatches(
   const order = languageOrder({ samples, seed: SEED, recipe });
   const used = new Set<number>();
   const batches = Array.from({ length: steps }, (_, step) => {
-    const { bucket, samples: chosen } = order.at(step);
+    const { microBatches, samples: chosen } = order.at(step);
     const items = chosen.map((index) => {
       const { ids, labels, pictures: shown } = samples[index];
       for (const picture of shown) used.add(picture);
       return { ids, labels, pictures: shown };
     });
-    return { length: bucket.length, items };
+    return { length: microBatches[0].length, items };
   });
   const { imageSize } = model.config.vision;
   const tensors = [...used].map((picture) => ({

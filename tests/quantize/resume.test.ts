@@ -18,8 +18,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const command = (out: string, ...more: string[]) => [
-  ...['quantize', at('model'), '--recipe', at('tiny.json'), '--data', at('data'), '--out', out],
+const command = (out: string, ...more: string[]) => commandOf('tiny.json', out, ...more);
+const commandOf = (recipe: string, out: string, ...more: string[]) => [
+  ...['quantize', at('model'), '--recipe', at(recipe), '--data', at('data'), '--out', out],
   ...['--seed', '3', '--checkpoint-steps', '1', ...more],
 ];
 
@@ -95,3 +96,22 @@ test('SIGTERM saves a checkpoint and exits with 130; another recipe does not res
   expect(other.events.at(-1)).toMatchObject({ event: 'error', code: 'resume-mismatch' });
   expect(other.stderr).toContain('stages (was [1,2,3], is [1,2])');
 }, 120_000);
+
+test('packed training, interrupted and resumed, gives the bytes of an undisturbed one', async () => {
+  const stage3 = { ...tinyRecipe.stage3, steps: 8, batchSize: 8, packing: 96, clipSearchTokens: 0 };
+  await writeFile(at('packed.json'), JSON.stringify({ ...tinyRecipe, stage3 }));
+  const packed = (out: string) => commandOf('packed.json', out, '--stages', '3', '--threads', '1');
+  const whole = await runSpeedq(packed(at('packed', 'out')));
+  expect(whole.code, whole.stderr).toBe(0);
+
+  const stopped = await runSpeedq(packed(at('halved', 'out')), signalAfter('stage-3', 0, 'SIGTERM'));
+  expect(stopped.code, stopped.stderr).toBe(130);
+  const resumed = await runSpeedq(packed(at('halved', 'out')));
+  expect(resumed.code, resumed.stderr).toBe(0);
+  const [expected, found] = [
+    await fileContents(at('packed', 'out')),
+    await fileContents(at('halved', 'out')),
+  ];
+  expect(expected.delete('report.html') && found.delete('report.html')).toBe(true);
+  for (const [name, bytes] of expected) expect(found.get(name)!.equals(bytes), name).toBe(true);
+}, 240_000);

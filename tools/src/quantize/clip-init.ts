@@ -6,7 +6,7 @@ import { parameterInventory } from '@speedq/model';
 import { createRandom } from '../data/random.ts';
 import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
-import { languageInputs } from './data/batches.ts';
+import { languageInputs } from './data/micro-batch.ts';
 import type { Sample } from './data/samples.ts';
 import type { VisionFeatures } from './features.ts';
 import { searchClipRange } from './clip-search/search-clip-range.ts';
@@ -116,7 +116,7 @@ async function recordingSession(
   return {
     async run(sample: Sample, visionFeatures: Float32Array): Promise<Map<string, Float32Array>> {
       const length = sample.ids.length;
-      const inputs = languageInputs(config, [sample], { length, tiles: sample.tiles });
+      const inputs = languageInputs(config, [[sample]], { length, tiles: sample.tiles });
       const { cos, sin } = rotaryTable(inputs.positions, language.headDim, language.ropeTheta);
       const feeds = new Map<string, Feed>([
         ['input_ids', session.int(inputs.inputIds, [length])],

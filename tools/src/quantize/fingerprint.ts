@@ -23,7 +23,7 @@ export interface Fingerprint {
 }
 
 /** Raise when a change of the stages changes their results. */
-export const STAGES_VERSION = 3;
+export const STAGES_VERSION = 4;
 
 /** SHA-256 of a model's configuration, weights and side files. */
 export function hashModel(folder: ModelFolder): Promise<string> {

@@ -2,7 +2,7 @@ import { TeacherForward } from '@speedq/onnx';
 import type { Parameters } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
-import { languageInputs, paddedLength, sampleRows } from './data/batches.ts';
+import { languageInputs, paddedLength, sampleRows } from './data/micro-batch.ts';
 import type { Sample } from './data/samples.ts';
 import { openVisionFeatures } from './features.ts';
 import type { VisionFeatures } from './features.ts';
@@ -35,7 +35,7 @@ export async function measureDivergence(
       }),
     );
     const visionFeatures = tiles > 0 ? await featuresOf(context, sample, features) : undefined;
-    const inputs = { ...languageInputs(config, [sample], { length, tiles }), visionFeatures };
+    const inputs = { ...languageInputs(config, [[sample]], { length, tiles }), visionFeatures };
     return (await session.run(parameters, inputs, sampleRows(sample).selected)).logits!;
   };
   reporter.start('distance to the float model', heldOut.length);

@@ -5,7 +5,8 @@ import { learnedOf, openScales, scaleRates, settleScales } from './learned-scale
 import { clampToSearchedRanges } from './clip-init.ts';
 import { RANDOM } from './context.ts';
 import type { StageContext } from './context.ts';
-import { BatchOrder, groupSamples } from './data/batches.ts';
+import { orderBatches } from './data/batches.ts';
+import type { BatchOrder } from './data/batches.ts';
 import { openDropPathFeatures, openVisionFeatures } from './features.ts';
 import { LanguageStep } from './language-step.ts';
 import { interrupted } from './reporter.ts';
@@ -26,12 +27,12 @@ export function languageOrder({
   seed,
   recipe: { stage3, fixes },
 }: Pick<StageContext, 'samples' | 'seed' | 'recipe'>): BatchOrder {
-  const { batchSize, microBatch } = stage3;
-  return new BatchOrder(
-    groupSamples(samples, batchSize, { unshifted: !fixes.shiftDistillationMask, microBatch }),
-    batchSize,
-    createRandom(seed, RANDOM.stage3).int(2 ** 31),
-  );
+  const { batchSize, microBatch, packing } = stage3;
+  return orderBatches(samples, {
+    ...{ batchSize, microBatch, packing },
+    unshifted: !fixes.shiftDistillationMask,
+    seed: createRandom(seed, RANDOM.stage3).int(2 ** 31),
+  });
 }
 
 /**
@@ -41,7 +42,7 @@ export function languageOrder({
 export async function trainLanguageModel(context: StageContext): Promise<LanguageStageResult> {
   const { student, recipe, checkpoints, device } = context;
   const { stage3, fixes } = recipe;
-  const { steps, microBatch } = stage3;
+  const { steps } = stage3;
   const unshifted = !fixes.shiftDistillationMask;
   const quantized = new Set([...student.bilevelNames('projector'), ...student.bilevelNames('language')]);
   const open = fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
@@ -66,7 +67,7 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
     const rates = stage3.learnedScales ? scaleRates(student, quantized, stage3.scaleRate) : new Map();
     const trains = (name: string) => rates.has(name) || TRAINED_PARTS.includes(student.spec(name).part);
     const step = new LanguageStep(context, {
-      ...{ features, microBatch },
+      features,
       scheme: (name) => (quantized.has(name) ? student.bilevelScheme(name) : undefined),
       reference: !fixes.storedArithmetic,
       learned: stage3.learnedScales,
@@ -120,11 +121,12 @@ async function measureGamma(
   const answers: number[] = [];
   for (let number = 0; number < batches; number++) {
     if (reporter.stopRequested()) throw interrupted('the measurement of γ');
-    const { bucket, samples } = order.at(number);
     const everywhere: number[] = [];
-    for (const index of samples) {
-      if (fixes.gammaOverAnswers) answers.push(...(await teacher.answer(index)).topProbability);
-      else everywhere.push(...(await teacher.everywhere(index, bucket.length)));
+    for (const { sequences, length } of order.at(number).microBatches) {
+      for (const index of sequences.flat()) {
+        if (fixes.gammaOverAnswers) answers.push(...(await teacher.answer(index)).topProbability);
+        else everywhere.push(...(await teacher.everywhere(index, length)));
+      }
     }
     sum += meanTopProbability(everywhere);
     reporter.progress(number + 1);

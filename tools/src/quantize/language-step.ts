@@ -1,4 +1,4 @@
-import { answerRows, createResidentStep } from '@speedq/onnx';
+import { createResidentStep } from '@speedq/onnx';
 import type {
   AnswerRows,
   Feed,
@@ -11,8 +11,9 @@ import type {
 } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
-import { batchLabels, languageInputs, sampleRows } from './data/batches.ts';
-import type { Batch, Bucket } from './data/batches.ts';
+import type { Batch } from './data/batches.ts';
+import { languageInputs, sampleRows, supervisedRows } from './data/micro-batch.ts';
+import type { MicroBatch } from './data/micro-batch.ts';
 import type { FrozenParameters } from './device.ts';
 import type { VisionFeatures } from './features.ts';
 import { LimitedMap } from './limited-map.ts';
@@ -27,8 +28,6 @@ export interface LanguageStepOptions extends Pick<
 > {
   readonly loss: QatLoss;
   readonly features: VisionFeatures;
-  /** Sequences that go through the model at a time. */
-  readonly microBatch: number;
   readonly distillation?: {
     readonly teacher: Teacher;
     /** 'per-token': the teacher's top-1 probability at each row. */
@@ -44,6 +43,8 @@ export class LanguageStep {
   private readonly sessions = new LimitedMap<ResidentStep>(SESSIONS);
   /** What is trained nowhere: it is not given with each run. */
   private frozen?: Promise<FrozenParameters>;
+  /** Of a run: all steps write into the same tensors. */
+  private readonly gradients = new Map<string, Feed>();
   /** Gradients summed over micro-batches. */
   private readonly sums = new Map<string, Feed>();
 
@@ -56,16 +57,15 @@ export class LanguageStep {
    * Losses and gradients of a batch: means over its tokens, whatever the micro-batches they come from. Gradients are
    * in the device's memory until the next run.
    */
-  async run({ bucket, samples }: Batch, step: number, trained: ParameterValues): Promise<BatchResult> {
-    const { microBatch } = this.options;
+  async run({ samples, microBatches }: Batch, step: number, trained: ParameterValues): Promise<BatchResult> {
     const { memory } = this.context.device;
     const shares = this.sharesOf(samples);
-    if (samples.length <= microBatch) return this.runPart(bucket, samples, shares, [step, 0], trained);
+    if (microBatches.length === 1) return this.runPart(microBatches[0], shares, [step, 0], trained);
     this.freeSums();
-    let [ce, kd, total] = [0, 0, 0];
-    for (let first = 0; first < samples.length; first += microBatch) {
-      const indexes = samples.slice(first, first + microBatch);
-      const part = await this.runPart(bucket, indexes, shares, [step, first], trained);
+    let [ce, kd, total, first] = [0, 0, 0, 0];
+    for (const microBatch of microBatches) {
+      const part = await this.runPart(microBatch, shares, [step, first], trained);
+      first += microBatch.sequences.flat().length;
       ce += part.losses.ce;
       kd += part.losses.kd;
       total += part.losses.total;
@@ -97,41 +97,25 @@ export class LanguageStep {
   }
 
   private async runPart(
-    bucket: Bucket,
-    indexes: readonly number[],
+    { sequences, length, tiles, answers }: MicroBatch,
     shares: RowShares,
     [step, first]: readonly [number, number],
     trained: ParameterValues,
   ): Promise<BatchResult> {
-    const { config, samples, threads, device } = this.context;
-    const { provider: executionProvider, memory, frozen: teacherStorage } = device;
-    const { distillation, scheme, learned, reference, trains, loss } = this.options;
-    const { length, answers } = bucket;
-    const batch = indexes.length;
-    const shape = { batch, length, tiles: batch * bucket.tiles };
-    const session = await this.sessions.get(`${batch} ${length} ${bucket.tiles} ${answers}`, () =>
-      createResidentStep(ort, config, {
-        ...shape,
-        ...{ answers, scheme, learned, reference, trains, threads, executionProvider, memory },
-        loss: { ...loss, teacherStorage },
-        partition: partitionFor(config),
-      }),
-    );
-    const chosen = indexes.map((index) => samples[index]);
-    const rows = weighted(
-      answerRows(batchLabels(chosen, length), {
-        ...{ batch, length, answers },
-        reference: distillation?.unshifted,
-      }),
-      shares,
-    );
+    const { config, samples } = this.context;
+    const { distillation } = this.options;
+    const indexes = sequences.flat();
+    const session = await this.session({ sequences, length, tiles, answers });
+    const chosen = sequences.map((conversations) => conversations.map((index) => samples[index]));
     const { values } = await this.frozenParameters();
     const parameters = { get: (name: string) => trained.get(name) ?? values.get(name) };
     const losses = await session.run(parameters, {
-      ...languageInputs(config, chosen, { length, tiles: bucket.tiles }),
-      visionFeatures:
-        bucket.tiles > 0 ? await this.visionFeatures(indexes, bucket.tiles, [step, first]) : undefined,
-      ...rows,
+      ...languageInputs(config, chosen, { length, tiles }),
+      visionFeatures: tiles > 0 ? await this.visionFeatures(indexes, tiles, [step, first]) : undefined,
+      ...weighted(
+        supervisedRows(chosen, { length, answers }, { unshifted: distillation?.unshifted }),
+        shares,
+      ),
       ...(distillation && {
         ...(await this.teacherRows(indexes, answers, distillation.gamma)),
         teacherParameters: await distillation.teacher.parameters(),
@@ -140,9 +124,28 @@ export class LanguageStep {
     return { losses, gradients: session.gradients };
   }
 
+  private session({ sequences, length, tiles, answers }: MicroBatch): Promise<ResidentStep> {
+    const { config, threads, device } = this.context;
+    const { provider: executionProvider, memory, frozen: teacherStorage } = device;
+    const { scheme, learned, reference, trains, loss } = this.options;
+    const shape = { batch: sequences.length, length, tiles, answers };
+    return this.sessions.get(Object.values(shape).join(' '), async () => {
+      const session = await createResidentStep(ort, config, {
+        ...{ ...shape, scheme, learned, reference, trains, threads, executionProvider, memory },
+        loss: { ...loss, teacherStorage },
+        partition: partitionFor(config),
+        gradients: this.gradients,
+      });
+      for (const [name, gradient] of session.gradients) this.gradients.set(name, gradient);
+      return session;
+    });
+  }
+
   async release(): Promise<void> {
     await this.sessions.releaseAll();
     this.freeSums();
+    for (const tensor of this.gradients.values()) this.context.device.memory.free(tensor);
+    this.gradients.clear();
     (await this.frozen)?.release();
   }
 
@@ -160,9 +163,9 @@ export class LanguageStep {
   ): Promise<Float32Array> {
     const { samples, pictures } = this.context;
     const { features } = this.options;
-    const all = new Float32Array(indexes.length * tiles * features.tileSize);
+    const all = new Float32Array(tiles * features.tileSize);
+    let offset = 0;
     for (const [slot, index] of indexes.entries()) {
-      let offset = slot * tiles * features.tileSize;
       for (const [order, picture] of samples[index].pictures.entries()) {
         const size = pictures.pictures[picture].tiles * features.tileSize;
         await features.read(picture, all.subarray(offset, offset + size), [step, first + slot, order]);
@@ -172,7 +175,7 @@ export class LanguageStep {
     return all;
   }
 
-  /** The batch's rows are its conversations' rows one after the other. */
+  /** Of conversations, one after the other. */
   private async teacherRows(
     indexes: readonly number[],
     answers: number,

@@ -59,6 +59,7 @@ export async function measureStages(options: MeasureOptions): Promise<MeasuredSt
       steps: updates,
       batchSize: 1,
       microBatch: 1,
+      packing: 0,
       gammaBatches: 1,
       clipSearchTokens: 0,
     };

@@ -1,7 +1,7 @@
 import { createRandom } from '../data/random.ts';
 import { RANDOM, ort } from './context.ts';
 import type { StageContext } from './context.ts';
-import { BatchOrder, groupSamples } from './data/batches.ts';
+import { orderBatches } from './data/batches.ts';
 import { openDevice } from './device.ts';
 import { openDropPathFeatures, openVisionFeatures } from './features.ts';
 import type { VisionFeatures } from './features.ts';
@@ -94,20 +94,19 @@ async function learnAnswers(context: StageContext, loop: Loop) {
   const { batchSize } = recipe.stage2;
   const open = recipe.fixes.noDropPath ? openVisionFeatures : openDropPathFeatures;
   const features = await open(context, student.parameters, 'features-student');
-  const { microBatch } = recipe.stage3;
+  const { microBatch, packing } = recipe.stage3;
   const step = new LanguageStep(context, {
-    ...{ features, microBatch },
+    features,
     trains: (name) => student.spec(name).part === 'projector',
     loss: { ceWeight: 1, kdWeight: 0, labelSmoothing: 0 },
   });
   // Text alone does not reach the projector.
   const pictured = samples.flatMap((sample, index) => (sample.tiles > 0 ? [index] : []));
-  const buckets = groupSamples(
-    pictured.map((index) => samples[index]),
-    batchSize,
-    { microBatch },
-  ).map((bucket) => ({ ...bucket, samples: bucket.samples.map((position) => pictured[position]) }));
-  const order = new BatchOrder(buckets, batchSize, createRandom(seed, RANDOM.stage2).int(2 ** 31));
+  const order = orderBatches(
+    samples,
+    { ...{ batchSize, microBatch, packing }, seed: createRandom(seed, RANDOM.stage2).int(2 ** 31) },
+    pictured,
+  );
   try {
     return await trainParameters(context, {
       ...loop,

@@ -3,8 +3,8 @@ import type { ParameterValues } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
 import type { StageContext } from './context.ts';
 import type { FrozenParameters } from './device.ts';
-import { languageInputs, paddedLength, sampleRows } from './data/batches.ts';
-import type { RowOptions } from './data/batches.ts';
+import { languageInputs, paddedLength, sampleRows } from './data/micro-batch.ts';
+import type { RowOptions } from './data/micro-batch.ts';
 import { openVisionFeatures } from './features.ts';
 import type { VisionFeatures } from './features.ts';
 import { LimitedMap } from './limited-map.ts';
@@ -97,7 +97,7 @@ export class Teacher {
       await this.features.read(picture, visionFeatures!.subarray(offset, offset + size), []);
       offset += size;
     }
-    const inputs = { ...languageInputs(config, [sample], { length, tiles }), visionFeatures };
+    const inputs = { ...languageInputs(config, [[sample]], { length, tiles }), visionFeatures };
     return session.run(await this.parameters(), inputs, selected, { logits: false });
   }
 }

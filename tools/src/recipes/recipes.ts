@@ -47,6 +47,7 @@ const twoBit: Recipe = {
     steps: 800,
     batchSize: 16,
     microBatch: 16,
+    packing: 0,
     // Where weights sit between two codes, a higher rate makes them flip faster than the loss can use it: with
     // 2e-4 and 6e-4 the divergence from the teacher first rose threefold and ended higher than with 5e-5.
     learningRate: 5e-5,
@@ -185,7 +186,13 @@ export function asReference(recipe: Recipe): Recipe {
     ...recipe,
     stage1: { ...recipe.stage1, clipSearchTokens: 0 },
     stage2: { ...recipe.stage2, objective: 'cross-entropy' },
-    stage3: { ...recipe.stage3, crossEntropyWeight: 1, labelSmoothing: 0.1, learnedScales: false },
+    stage3: {
+      ...recipe.stage3,
+      crossEntropyWeight: 1,
+      labelSmoothing: 0.1,
+      learnedScales: false,
+      packing: 0,
+    },
     fixes: flaws as unknown as RecipeFixes,
   };
 }

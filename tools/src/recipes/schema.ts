@@ -83,6 +83,12 @@ const stage3 = v.strictObject({
   batchSize: atLeastOne,
   /** Sequences that go through the model at a time: an update sums the gradients of its batch over them. */
   microBatch: atLeastOne,
+  /**
+   * Tokens of a sequence that several conversations of a batch are packed into, each seeing itself alone; such
+   * sequences go through the model one at a time. 0: a sequence for each conversation, padded to those of like
+   * length that share its batch.
+   */
+  packing: v.pipe(count, v.maxValue(8192)),
   learningRate: positive,
   beta1: momentum,
   beta2: momentum,

@@ -1,6 +1,7 @@
 import { IGNORED } from '@speedq/onnx';
 import { expect, test } from 'vitest';
-import { BatchOrder, groupSamples, paddedLength } from './batches.ts';
+import { groupSamples, orderBatches } from './batches.ts';
+import { paddedLength } from './micro-batch.ts';
 import type { Sample } from './samples.ts';
 
 const sample = (length: number, tiles: number, answers = 2): Sample => ({
@@ -17,7 +18,7 @@ test('like lengths share a bucket; what is too few for a batch joins the next', 
     sample(90, 1),
     sample(95, 1, 5),
   ];
-  const buckets = groupSamples(samples, 2);
+  const buckets = groupSamples(samples, { batchSize: 2 });
   expect(buckets).toEqual([
     { samples: [0, 1, 2, 3], length: 64, tiles: 1, answers: 4 },
     { samples: [4, 5], length: 96, tiles: 1, answers: 7 },
@@ -28,7 +29,7 @@ test('like lengths share a bucket; what is too few for a batch joins the next', 
 test('an epoch visits every conversation, and the same seed gives the same order', () => {
   const samples = Array.from({ length: 11 }, (_, i) => sample(20 + (i % 2) * 30, i % 2));
   const order = (seed: number) => {
-    const batches = new BatchOrder(groupSamples(samples, 3), 3, seed);
+    const batches = orderBatches(samples, { batchSize: 3, seed });
     return Array.from({ length: 2 * batches.perEpoch }, (_, step) => batches.at(step).samples);
   };
   const seen = order(4);

@@ -1,8 +1,87 @@
-import { IGNORED, answerRows, attentionMask, placeFeatures } from '@speedq/onnx';
-import type { AnswerRows, LanguageInputs } from '@speedq/onnx';
-import type { InternVLConfig } from '@speedq/model';
 import { createRandom } from '../../data/random.ts';
+import { paddedLength, sampleRows } from './micro-batch.ts';
+import type { MicroBatch, RowOptions } from './micro-batch.ts';
+import { packConversations } from './packing.ts';
 import type { Sample } from './samples.ts';
+
+/** What an update is computed from. */
+export interface Batch {
+  readonly samples: readonly number[];
+  /** The same conversations as they go through the model. */
+  readonly microBatches: readonly MicroBatch[];
+}
+
+export interface BatchOptions extends RowOptions {
+  /** Conversations of an update. */
+  readonly batchSize: number;
+  /** Sequences that go through the model at a time where they are not packed; default: the batch. */
+  readonly microBatch?: number;
+  /** Tokens of the sequences that conversations are packed into; 0: a sequence each, those of a batch of like length. */
+  readonly packing?: number;
+  readonly seed: number;
+}
+
+/** Which conversations each update sees: every one once an epoch, in an order that the seed alone decides. */
+export class BatchOrder {
+  private epoch = -1;
+  private batches: readonly Batch[] = [];
+
+  constructor(
+    readonly perEpoch: number,
+    private readonly order: (epoch: number) => readonly Batch[],
+  ) {}
+
+  /** `step` counts from 0 over all epochs. */
+  at(step: number): Batch {
+    const epoch = Math.floor(step / this.perEpoch);
+    if (epoch !== this.epoch) {
+      this.epoch = epoch;
+      this.batches = this.order(epoch);
+    }
+    return this.batches[step % this.perEpoch];
+  }
+}
+
+/** `among`: indexes of the samples that take part; default: all. */
+export function orderBatches(
+  samples: readonly Sample[],
+  options: BatchOptions,
+  among: readonly number[] = [...samples.keys()],
+): BatchOrder {
+  return options.packing ? packedOrder(samples, options, among) : groupedOrder(samples, options, among);
+}
+
+function packedOrder(
+  samples: readonly Sample[],
+  { packing = 0, batchSize, seed, unshifted }: BatchOptions,
+  among: readonly number[],
+): BatchOrder {
+  return new BatchOrder(Math.ceil(among.length / batchSize), (epoch) =>
+    cutBatches(createRandom(seed, epoch).shuffle([...among]), batchSize).map((chosen) => ({
+      samples: chosen,
+      microBatches: packConversations(samples, chosen, packing, { unshifted }),
+    })),
+  );
+}
+
+function groupedOrder(
+  samples: readonly Sample[],
+  options: BatchOptions,
+  among: readonly number[],
+): BatchOrder {
+  const { batchSize, seed } = options;
+  const buckets = groupSamples(samples, options, among);
+  const perEpoch = buckets.reduce((sum, bucket) => sum + Math.ceil(bucket.samples.length / batchSize), 0);
+  return new BatchOrder(perEpoch, (epoch) => {
+    const batches = buckets.flatMap((bucket, index) =>
+      cutBatches(createRandom(seed, epoch, index).shuffle(bucket.samples), batchSize).map((chosen) => ({
+        samples: chosen,
+        microBatches: cutMicroBatches(chosen, bucket, options),
+      })),
+    );
+    return createRandom(seed, epoch, buckets.length).shuffle(batches);
+  });
+}
 
 /** Conversations of like length and as many tiles, which share one compiled step. */
 export interface Bucket {
@@ -15,39 +94,21 @@ export interface Bucket {
   readonly answers: number;
 }
 
-export interface Batch {
-  readonly bucket: Bucket;
-  readonly samples: readonly number[];
-}
-
-/** How rows are chosen for distillation; see answerRows. */
-export interface RowOptions {
-  /** Distil at answer tokens instead of in front of them. */
-  readonly unshifted?: boolean;
-  /** Sequences that go through the model at a time; default: the batch. */
-  readonly microBatch?: number;
-}
-
-/** A compiled step costs seconds: lengths are rounded up coarsely enough to need few. */
-export function paddedLength(tokens: number): number {
-  const unit = tokens <= 128 ? 32 : tokens <= 1024 ? 128 : 512;
-  return Math.ceil(tokens / unit) * unit;
-}
-
 /** Groups samples; groups smaller than a batch join the next larger one. */
 export function groupSamples(
   samples: readonly Sample[],
-  batchSize: number,
-  options: RowOptions = {},
+  { batchSize, microBatch, unshifted }: Omit<BatchOptions, 'seed'>,
+  among: readonly number[] = [...samples.keys()],
 ): Bucket[] {
   const groups = new Map<string, { indexes: number[]; length: number; tiles: number }>();
-  samples.forEach(({ ids, tiles }, index) => {
+  for (const index of among) {
+    const { ids, tiles } = samples[index];
     const length = paddedLength(ids.length);
     const key = `${tiles} ${length}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { indexes: [index], length, tiles });
     else group.indexes.push(index);
-  });
+  }
   const sorted = [...groups.values()].sort((a, b) => a.tiles - b.tiles || a.length - b.length);
   const merged: typeof sorted = [];
   for (const group of sorted) {
@@ -63,102 +124,31 @@ export function groupSamples(
     } else merged.push({ ...group, indexes: [...group.indexes] });
   }
   return merged.map(({ indexes, length, tiles }) => {
-    const rows = indexes.map((index) => sampleRows(samples[index], options).count).sort((a, b) => b - a);
+    const rows = indexes
+      .map((index) => sampleRows(samples[index], { unshifted }).count)
+      .sort((a, b) => b - a);
     // A bucket smaller than a batch repeats its samples.
     let answers = 0;
-    const together = Math.min(batchSize, options.microBatch ?? batchSize);
+    const together = Math.min(batchSize, microBatch ?? batchSize);
     for (let i = 0; i < together; i++) answers += rows[i % rows.length];
     return { samples: indexes.sort((a, b) => a - b), length, tiles, answers };
   });
 }
 
-/** The supervised rows of one conversation by itself. */
-export function sampleRows({ labels }: Sample, { unshifted }: RowOptions = {}): AnswerRows {
-  return answerRows(labels, { batch: 1, length: labels.length, reference: unshifted });
+/** The last batch is filled up from the start. */
+function cutBatches(shuffled: readonly number[], batchSize: number): number[][] {
+  return Array.from({ length: Math.ceil(shuffled.length / batchSize) }, (_, batch) =>
+    Array.from({ length: batchSize }, (_, i) => shuffled[(batch * batchSize + i) % shuffled.length]),
+  );
 }
 
-/** Which conversations each update sees: every one once an epoch, in an order that the seed alone decides. */
-export class BatchOrder {
-  private epoch = -1;
-  private batches: Batch[] = [];
-
-  constructor(
-    private readonly buckets: readonly Bucket[],
-    private readonly batchSize: number,
-    private readonly seed: number,
-  ) {}
-
-  get perEpoch(): number {
-    return this.buckets.reduce((sum, { samples }) => sum + Math.ceil(samples.length / this.batchSize), 0);
-  }
-
-  /** `step` counts from 0 over all epochs. */
-  at(step: number): Batch {
-    const epoch = Math.floor(step / this.perEpoch);
-    if (epoch !== this.epoch) {
-      this.epoch = epoch;
-      this.batches = this.order(epoch);
-    }
-    return this.batches[step % this.perEpoch];
-  }
-
-  private order(epoch: number): Batch[] {
-    const batches = this.buckets.flatMap((bucket, index) => {
-      const shuffled = createRandom(this.seed, epoch, index).shuffle(bucket.samples);
-      return Array.from({ length: Math.ceil(shuffled.length / this.batchSize) }, (_, i): Batch => {
-        const first = i * this.batchSize;
-        // The last batch is filled up from the start.
-        const samples = Array.from(
-          { length: this.batchSize },
-          (_, j) => shuffled[(first + j) % shuffled.length],
-        );
-        return { bucket, samples };
-      });
-    });
-    return createRandom(this.seed, epoch, this.buckets.length).shuffle(batches);
-  }
-}
-
-/** Inputs of the language side for samples padded to `length`, `tiles` each, without the vision features. */
-export function languageInputs(
-  config: InternVLConfig,
-  samples: readonly Sample[],
-  { length, tiles }: { readonly length: number; readonly tiles: number },
-): Omit<LanguageInputs, 'visionFeatures'> {
-  const rows = samples.length * length;
-  const inputIds = new BigInt64Array(rows);
-  const positions = new Int32Array(rows);
-  const segments = new Int32Array(rows).fill(-1);
-  const imageIndex = tiles > 0 ? new BigInt64Array(rows) : undefined;
-  const imageMask = tiles > 0 ? new Float32Array(rows) : undefined;
-  const { tokensPerTile, imageTokenId } = config;
-  samples.forEach(({ ids, tiles: own }, slot) => {
-    const base = slot * length;
-    ids.forEach((id, t) => {
-      inputIds[base + t] = BigInt(id);
-      positions[base + t] = t;
-      segments[base + t] = 0;
-    });
-    if (imageIndex === undefined || imageMask === undefined) return;
-    const placed = placeFeatures(ids, imageTokenId, own * tokensPerTile);
-    const offset = BigInt(slot * tiles * tokensPerTile);
-    placed.index.forEach((row, t) => {
-      imageIndex[base + t] = placed.mask[t] === 1 ? row + offset : 0n;
-    });
-    imageMask.set(placed.mask, base);
+function cutMicroBatches(
+  chosen: readonly number[],
+  { length, tiles, answers }: Bucket,
+  { microBatch = chosen.length }: BatchOptions,
+): MicroBatch[] {
+  return Array.from({ length: Math.ceil(chosen.length / microBatch) }, (_, part) => {
+    const sequences = chosen.slice(part * microBatch, (part + 1) * microBatch).map((index) => [index]);
+    return { sequences, length, tiles: sequences.length * tiles, answers };
   });
-  return {
-    inputIds,
-    positions,
-    mask: attentionMask(segments, samples.length, length),
-    imageIndex,
-    imageMask,
-  };
-}
-
-/** Labels of samples padded to `length`. */
-export function batchLabels(samples: readonly Sample[], length: number): Int32Array {
-  const labels = new Int32Array(samples.length * length).fill(IGNORED);
-  samples.forEach((sample, slot) => labels.set(sample.labels, slot * length));
-  return labels;
 }
