@@ -106,7 +106,7 @@ async function openLog(
     model: await hashModel(folder),
     reference: null,
     data: await hashFiles(files),
-    settings: { schemes: recipe.schemes, seed, threads, conversations: CONVERSATIONS },
+    settings: { schemes: recipe.schemes, data: recipe.data, seed, threads, conversations: CONVERSATIONS },
   };
   return RunLog.open<Measured>(log, fingerprint, force);
 }
@@ -151,7 +151,7 @@ function indexOf({ name }: Unit, scheme: string): string {
 
 async function prepare(
   folder: FloatModelFolder,
-  { data, seed, threads }: AllocateOptions,
+  { data, seed, threads, recipe }: AllocateOptions,
 ): Promise<SensitivityOptions> {
   const { config } = folder;
   const metadata = await resolveMetadata(folder);
@@ -165,7 +165,7 @@ async function prepare(
   }
   const { sources } = await findSources(data);
   const { samples, pictures } = await prepareSamples({
-    ...{ sources, metadata, seed, wanted: CONVERSATIONS, wantedPictures: 0 },
+    ...{ sources, metadata, seed, wanted: CONVERSATIONS, wantedPictures: 0, frames: recipe.data },
     template: { tokenizer, tokensPerTile: config.tokensPerTile, systemPrompt: metadata.prompt.systemPrompt },
     maxLength: config.language.maxPositionEmbeddings,
   });

@@ -14,7 +14,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DataProblem } from '../quantize/data/problems.ts';
-import { parseRecord } from '../quantize/data/record.ts';
+import { readRecord } from '../quantize/data/record.ts';
 import type { Conversation } from '../quantize/data/record.ts';
 import { requireSameIds } from './ask.ts';
 import { argmax } from './engine.ts';
@@ -185,7 +185,7 @@ async function* conversations({ model, reference, file }: TextOptions): AsyncGen
     done += Buffer.byteLength(line) + 1;
     if (line.trim() === '') continue;
     try {
-      const conversation = parseRecord(line, root);
+      const conversation = await readRecord(line, root, refuseVideo);
       const { ids, labels } = await render(conversation, model);
       if (reference !== undefined) {
         requireSameIds(ids, (await render(conversation, reference)).ids, reference.name);
@@ -197,6 +197,14 @@ async function* conversations({ model, reference, file }: TextOptions): AsyncGen
       throw new SpeedqError('invalid-data', `${file}, line ${number}: ${cause.message}`, { cause });
     }
   }
+}
+
+/** Which frames are seen is drawn in training. */
+function refuseVideo(): never {
+  throw new DataProblem(
+    'unsupported video',
+    'videos are not scored; list the frames as pictures ("image": […]).',
+  );
 }
 
 async function render({ turns, pictures }: Conversation, model: OpenModel): Promise<TrainingSample> {

@@ -157,12 +157,12 @@ export async function prepareData(
     stages.includes(1) || byBlocks ? stage1.calibrationImages : 0,
     stages.includes(2) ? Math.min(stage2.steps * stage2.batchSize, stage1.calibrationImages) : 0,
   );
-  const { sources, ignored } = await findSources(job.data);
-  for (const text of ignored) reporter.note(`Ignored: ${text}.`);
+  const { sources } = await findSources(job.data);
   reporter.start('reading data', wanted + HELD_OUT);
   const prepared = await prepareSamples({
     ...{ sources, metadata, template, wantedPictures, seed },
     wanted: wanted + HELD_OUT,
+    frames: recipe.data,
     maxLength: Math.min(MAX_LENGTH, config.language.maxPositionEmbeddings),
     onSample: (done) => {
       reporter.progress(done);

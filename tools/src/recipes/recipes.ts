@@ -22,6 +22,8 @@ const twoBit: Recipe = {
     head: '4bit-symmetric',
     modules: {},
   },
+  // InternVL's training draws up to 32 in sequences of twice the length; so many leave room for a conversation here.
+  data: { minFrames: 8, maxFrames: 28 },
   stage1: {
     iterations: 300,
     batchSize: 8,

@@ -119,6 +119,19 @@ const stage3 = v.strictObject({
   scaleRate: positive,
 });
 
+/** How records become conversations. */
+const data = v.pipe(
+  v.strictObject({
+    /** Frames of a video that are seen, one tile each: a number drawn between these, or all where there are fewer. */
+    minFrames: atLeastOne,
+    maxFrames: atLeastOne,
+  }),
+  v.check(
+    ({ minFrames, maxFrames }) => minFrames <= maxFrames,
+    ({ input }) => `minFrames is ${input.minFrames}, more than maxFrames, ${input.maxFrames}`,
+  ),
+);
+
 /** What the methods that go block by block calibrate on, beside the pictures of stage 1. */
 const calibration = v.strictObject({
   /** Conversations that go through the language model. */
@@ -180,6 +193,7 @@ const fixes = v.strictObject({
 export const recipeSchema = v.strictObject({
   name: v.pipe(v.string(), v.nonEmpty()),
   schemes,
+  data,
   stage1,
   stage2,
   stage3,

@@ -8,6 +8,7 @@ export type ProblemKind =
   | 'placeholder mismatch'
   | 'overlong'
   | 'no answer'
+  | 'missing video'
   | 'unsupported video';
 
 /** A conversation that cannot be trained on, and why. */

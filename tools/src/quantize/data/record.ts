@@ -1,6 +1,7 @@
 import { IMAGE_PLACEHOLDER } from '@speedq/processor';
 import { join } from 'node:path';
 import { DataProblem } from './problems.ts';
+import { VIDEO_PLACEHOLDER, listFrames, placeFrames } from './video.ts';
 
 export interface Turn {
   readonly role: 'system' | 'user' | 'assistant';
@@ -12,6 +13,8 @@ export interface Turn {
 export interface Conversation {
   /** Paths, in the order of their placeholders. */
   readonly pictures: readonly string[];
+  /** The pictures are frames of a video: each is one tile. */
+  readonly isVideo: boolean;
   readonly turns: readonly Turn[];
 }
 
@@ -19,32 +22,57 @@ const ROLES: Readonly<Record<string, Turn['role']>> = { human: 'user', gpt: 'ass
 
 /**
  * A line of LLaVA-style JSONL: {"image": "path" or […], "conversations": [{"from": "human" | "gpt" | "system",
- * "value": …}, …]}. A single picture without a placeholder goes in front of the first question.
+ * "value": …}, …]}. A single picture without a placeholder goes in front of the first question. Without a picture,
+ * {"video": "folder" or ["frame", …]}, whose placeholder is in the first question; `choose` says which frames are seen.
  * Throws `DataProblem`.
  */
-export function parseRecord(line: string, root: string): Conversation {
+export async function readRecord(
+  line: string,
+  root: string,
+  choose: (frames: readonly string[]) => readonly string[],
+): Promise<Conversation> {
   let json: unknown;
   try {
     json = JSON.parse(line);
   } catch (error) {
     throw new DataProblem('malformed record', `not JSON (${(error as Error).message}).`);
   }
-  const { image, video, conversations } = (json ?? {}) as Readonly<Record<string, unknown>>;
-  const pictures = picturePaths(image, root);
-  if (pictures.length === 0 && video !== undefined && video !== '') {
-    throw new DataProblem('unsupported video', 'videos are not read; cut them into pictures.');
+  const { image, video, clip, conversations } = (json ?? {}) as Readonly<Record<string, unknown>>;
+  const pictures = paths('image', image, root);
+  const turns = parseTurns(conversations);
+  const frames = pictures.length === 0 ? paths('video', video, root) : [];
+  if (frames.length === 0) {
+    return { pictures, isVideo: false, turns: placePictures(turns, pictures.length) };
   }
-  return { pictures, turns: placePictures(parseTurns(conversations), pictures.length) };
+  if (clip !== undefined && clip !== null) {
+    throw new DataProblem(
+      'malformed record',
+      '"clip" counts seconds, which pictures do not tell. Extract that stretch alone (ffmpeg -ss START -to END -i …) ' +
+        'and leave "clip" out.',
+    );
+  }
+  const chosen = choose(await listFrames(Array.isArray(video) ? frames : frames[0]));
+  const first = turns.findIndex(({ role }) => role === 'user');
+  const placed = turns.map((turn, index) =>
+    index === first ? { ...turn, text: placeFrames(turn.text, chosen.length) } : turn,
+  );
+  if (placed.some(({ role, text }) => role === 'user' && text.includes(VIDEO_PLACEHOLDER))) {
+    throw new DataProblem(
+      'placeholder mismatch',
+      `a record has one ${VIDEO_PLACEHOLDER}, in its first question.`,
+    );
+  }
+  return { pictures: chosen, isVideo: true, turns: placePictures(placed, chosen.length) };
 }
 
-function picturePaths(image: unknown, root: string): string[] {
-  if (image === undefined || image === null || image === '') return [];
-  const paths: unknown[] = Array.isArray(image) ? image : [image];
-  return paths.map((path) => {
+function paths(key: string, value: unknown, root: string): string[] {
+  if (value === undefined || value === null || value === '') return [];
+  const all: unknown[] = Array.isArray(value) ? value : [value];
+  return all.map((path) => {
     if (typeof path !== 'string' || path === '') {
       throw new DataProblem(
         'malformed record',
-        `"image" is ${JSON.stringify(image)}; expected a path or several.`,
+        `"${key}" is ${JSON.stringify(value)}; expected a path or several.`,
       );
     }
     return join(root, path);

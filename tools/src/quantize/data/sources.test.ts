@@ -22,22 +22,24 @@ test('a meta JSON is relative to its own folder; a folder stands for the one in 
     data_augment: true,
     max_dynamic_patch: 6,
   });
-  const { sources, ignored } = await findSources(folder);
+  const { sources } = await findSources(folder);
   expect(sources).toEqual([
     {
       name: 'set',
       root: join(folder, 'pictures'),
       annotation: join(folder, 'a.jsonl'),
-      ...{ repeat: 0.5, maxTiles: 6 },
+      ...{ repeat: 0.5, maxTiles: 6, augment: true },
     },
   ]);
-  expect(ignored).toHaveLength(1);
 });
 
 test.each([
   [{ root: '.', annotation: 'a.json' }, /annotation/],
   [{ root: '.', annotation: 'b.jsonl' }, /b\.jsonl, does not exist/],
   [{ root: '.', annotation: 'a.jsonl', repeat_time: 1.5 }, /repeat_time/],
+  [{ root: '.', annotation: 'a.jsonl', repeat_time: 0 }, /repeat_time/],
+  [{ root: '.', annotation: 'a.jsonl', max_dynamic_patch: 0 }, /max_dynamic_patch/],
+  [{ root: '.', annotation: 'a.jsonl', data_augment: 'yes' }, /data_augment/],
   [{ annotation: 'a.jsonl' }, /"root"/],
 ])('refuses %j', async (entry, message) => {
   await meta(entry);

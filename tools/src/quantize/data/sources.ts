@@ -14,14 +14,14 @@ export interface DataSource {
   readonly repeat: number;
   /** Tiles of a picture, at most, where the set says so. */
   readonly maxTiles?: number;
+  /** Tiles are compressed as JPEG of random quality before they are seen. */
+  readonly augment: boolean;
 }
 
 export interface DataSources {
   readonly sources: readonly DataSource[];
   /** Files whose contents decide what is trained on. */
   readonly files: readonly string[];
-  /** What the meta JSON asks for that is left out. */
-  readonly ignored: readonly string[];
 }
 
 const MAX_META_BYTES = 16 << 20;
@@ -33,20 +33,25 @@ const MAX_META_BYTES = 16 << 20;
 export async function findSources(path: string): Promise<DataSources> {
   const file = await resolveFile(resolve(path));
   if (file.endsWith('.jsonl')) {
-    const source = { name: basename(file, '.jsonl'), root: dirname(file), annotation: file, repeat: 1 };
-    return { sources: [source], files: [file], ignored: [] };
+    const source = {
+      name: basename(file, '.jsonl'),
+      root: dirname(file),
+      annotation: file,
+      repeat: 1,
+      augment: false,
+    };
+    return { sources: [source], files: [file] };
   }
   const meta = await readJsonFile(file, { code: 'invalid-data', maxBytes: MAX_META_BYTES });
   if (typeof meta !== 'object' || meta === null || Array.isArray(meta) || Object.keys(meta).length === 0) {
     throw invalid(`${file}: expected an object of data sets, { "name": { "root": …, "annotation": … } }.`);
   }
-  const ignored: string[] = [];
-  const sources = Object.entries(meta).map(([name, entry]) => parseEntry(file, name, entry, ignored));
+  const sources = Object.entries(meta).map(([name, entry]) => parseEntry(file, name, entry));
   for (const { annotation, name } of sources) {
     if (!(await isFile(annotation)))
       throw invalid(`${file}: annotation of ${name}, ${annotation}, does not exist.`);
   }
-  return { sources, files: [file, ...sources.map(({ annotation }) => annotation)], ignored };
+  return { sources, files: [file, ...sources.map(({ annotation }) => annotation)] };
 }
 
 async function resolveFile(path: string): Promise<string> {
@@ -69,7 +74,7 @@ async function resolveFile(path: string): Promise<string> {
   throw invalid(`${path} holds no meta.json and no .jsonl file. Make a data set with speedq data.`);
 }
 
-function parseEntry(file: string, name: string, entry: unknown, ignored: string[]): DataSource {
+function parseEntry(file: string, name: string, entry: unknown): DataSource {
   const fields = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<
     Record<string, unknown>
   >;
@@ -78,7 +83,7 @@ function parseEntry(file: string, name: string, entry: unknown, ignored: string[
     annotation,
     repeat_time: repeat = 1,
     max_dynamic_patch: maxTiles,
-    data_augment: augment,
+    data_augment: augment = false,
   } = fields;
   if (typeof root !== 'string' || typeof annotation !== 'string' || !annotation.endsWith('jsonl')) {
     throw invalid(`${file}: ${name} needs "root", a folder, and "annotation", a .jsonl file.`);
@@ -93,7 +98,9 @@ function parseEntry(file: string, name: string, entry: unknown, ignored: string[
       `${file}: max_dynamic_patch of ${name} is ${JSON.stringify(maxTiles)}; expected a count of tiles.`,
     );
   }
-  if (augment === true) ignored.push(`data_augment of ${name}: pictures are used as they are`);
+  if (typeof augment !== 'boolean') {
+    throw invalid(`${file}: data_augment of ${name} is ${JSON.stringify(augment)}; expected true or false.`);
+  }
   const base = dirname(file);
   return {
     name,
@@ -101,6 +108,7 @@ function parseEntry(file: string, name: string, entry: unknown, ignored: string[
     annotation: resolve(base, annotation),
     repeat,
     maxTiles: maxTiles as number | undefined,
+    augment,
   };
 }
 
