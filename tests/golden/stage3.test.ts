@@ -48,7 +48,7 @@ describe.each(stage3Cases)('stage 3 $name/$file', (stage3) => {
         ...quantization,
         trains,
         answers: rows.selected.length,
-        loss: { ...STAGE3_LOSS, teacher: by },
+        loss: { ...STAGE3_LOSS, teacher: by === 'rows' ? { config } : undefined },
         rowsPerChunk: 4,
       });
       const { losses, gradients } = await step.run(opened.student, {

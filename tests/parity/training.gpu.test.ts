@@ -45,7 +45,7 @@ describe.skipIf(!required && !(await hasWebgpuProvider(ort)))('training on WebGP
     const answers = rows.selected.length;
     const step = await createResidentStep(crossings.ort, config, {
       ...{ ...options, ...quantization, trains, answers },
-      loss: { ...STAGE3_LOSS, teacher: 'rows' },
+      loss: { ...STAGE3_LOSS, teacher: { config } },
     });
     const teacherRows = await memory.zeros([answers, config.language.hiddenSize]);
     const gamma = golden.floats('gamma')[0];

@@ -9,28 +9,45 @@ import { loadPico } from '../../tools/src/train/pico.ts';
 const PICO = new URL('../../tools/models/pico/', import.meta.url).pathname;
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'];
 
-/** A folder of pico's kind with random weights, small enough to train in seconds: 4 visual tokens a picture. */
-export async function writeTinyModel(folder: string): Promise<void> {
+interface TinySize {
+  readonly width: number;
+  readonly layers: number;
+  readonly visionWidth: number;
+  /** Pixels of a picture's side; a visual token covers 28 × 28. */
+  readonly side: number;
+  readonly vocabulary?: number;
+}
+
+const TINY: TinySize = { width: 64, layers: 2, visionWidth: 32, side: 56 };
+/** Of the same vocabulary; wider, deeper, with 9 visual tokens a picture instead of 4. */
+export const TINY_TEACHER: TinySize = { width: 96, layers: 3, visionWidth: 48, side: 84 };
+
+/** A folder of pico's kind with random weights, small enough to train in seconds. */
+export async function writeTinyModel(
+  folder: string,
+  { width, layers, visionWidth, side, vocabulary }: TinySize = TINY,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const file of TOKENIZER_FILES) await cp(join(PICO, file), join(folder, file));
   const { configJson } = await loadPico(PICO);
   const config = {
     ...configJson,
-    image_seq_length: 4,
+    image_seq_length: (side / 28) ** 2,
     text_config: {
       ...configJson.text_config,
-      ...{ hidden_size: 64, intermediate_size: 96, num_hidden_layers: 2, max_position_embeddings: 128 },
-      ...{ num_attention_heads: 4, num_key_value_heads: 2 },
+      ...{ hidden_size: width, intermediate_size: 1.5 * width, num_hidden_layers: layers },
+      ...{ num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128 },
+      ...(vocabulary !== undefined && { vocab_size: vocabulary }),
     },
     vision_config: {
       ...configJson.vision_config,
-      ...{ hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2 },
-      image_size: [56, 56],
+      ...{ hidden_size: visionWidth, intermediate_size: 2 * visionWidth, num_hidden_layers: 2 },
+      ...{ num_attention_heads: 2, image_size: [side, side] },
     },
   };
   const write = (name: string, value: unknown) => writeFile(join(folder, name), JSON.stringify(value));
   await write('config.json', config);
-  await write('preprocessor_config.json', { size: { height: 56, width: 56 }, max_patches: 1 });
+  await write('preprocessor_config.json', { size: { height: side, width: side }, max_patches: 1 });
   const tensors = parameterInventory(parseConfig(config)).map(({ name, shape, role }, index) => ({
     name,
     shape,

@@ -68,7 +68,7 @@ export async function benchTrain(
   const step = await createResidentStep(ort, config, {
     ...{ ...shape, answers, trains },
     scheme: (name) => (/\.layers\..*_proj\.weight$/.test(name) ? BILEVEL_2BIT_G16 : undefined),
-    loss: { ceWeight: 1, kdWeight: 1, labelSmoothing: 0.1, teacher: 'rows', teacherStorage: frozen },
+    loss: { ceWeight: 1, kdWeight: 1, labelSmoothing: 0.1, teacher: { config, storage: frozen } },
   });
   const rows = await memory.zeros([answers, config.language.hiddenSize]);
   const mark = await memory.zeros([1]);

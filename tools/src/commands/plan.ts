@@ -10,7 +10,9 @@ import { planPacking } from '../packing/pack-model.ts';
 import { predictFiles } from '../packing/predict-files.ts';
 import { summarizeStorage } from '../packing/summary.ts';
 import { measureStages } from '../quantize/measure-stages.ts';
+import { requireSameVocabulary } from '../quantize/teacher-model.ts';
 import { PAPER_TOKENS, estimatePacking, estimatePaperSchedule, estimateStages } from '../recipes/estimate.ts';
+import type { SizedModel } from '../recipes/estimate.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 import { measureMachine } from '../recipes/machine.ts';
 import type { Recipe } from '../recipes/schema.ts';
@@ -20,6 +22,11 @@ export const plan = defineCommand({
   args: { model: { description: 'folder of a float model' } },
   options: {
     recipe: { type: 'string', hint: 'NAME|FILE', default: '2bit', description: 'name or JSON file' },
+    teacher: {
+      type: 'string',
+      hint: 'DIR',
+      description: 'float model that teaches stage 3; default: the model itself',
+    },
     tensors: { type: 'boolean', description: 'list every tensor' },
     threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
     measure: {
@@ -90,10 +97,12 @@ export const plan = defineCommand({
       );
       output.print();
       const threads = options.threads ?? availableParallelism();
+      const teacher =
+        options.teacher === undefined ? undefined : await sizeOfTeacher(options.teacher, folder);
       const rates = await measureMachine(threads);
       const work = [
         estimatePacking(shardPlan, rates),
-        ...estimateStages(recipe, folder.config, parameters, rates),
+        ...estimateStages(recipe, folder.config, parameters, rates, teacher),
       ];
       const paper = estimatePaperSchedule(folder.config, parameters, rates, options.gpuTflops * 1e12);
       output.table(
@@ -133,6 +142,14 @@ export const plan = defineCommand({
     });
   },
 });
+
+function sizeOfTeacher(path: string, student: FloatModelFolder): Promise<SizedModel> {
+  return withModelFolder(path, async (opened) => {
+    const { config, tensors } = requireFloat(opened);
+    await requireSameVocabulary(student, requireFloat(opened));
+    return { config, parameters: tensors.parameters };
+  });
+}
 
 /** `--measure`: updates of one tile, and of one sequence of the paper's length. */
 async function measureUpdates(

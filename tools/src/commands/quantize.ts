@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { allocateBits, parseTarget } from '../allocation/index.ts';
 import { defineCommand } from '../cli/command.ts';
 import { requireFloat, withModelFolder } from '../model-folder.ts';
+import type { FloatModelFolder } from '../model-folder.ts';
 import { formatBytes, formatDuration } from '../output.ts';
 import { checkReplaceable, publish, writeOutputFolder } from '../output-folder.ts';
 import { writePackedModel } from '../packing/pack-model.ts';
@@ -15,9 +16,12 @@ import type { StageNumber } from '../quantize/job.ts';
 import { writeReport } from '../quantize/report/write-report.ts';
 import { runWorker } from '../quantize/run-worker.ts';
 import { openWorkFolder, workFolder } from '../quantize/work-folder.ts';
+import { requireSameVocabulary } from '../quantize/teacher-model.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
-import { METHODS } from '../quantize/methods/names.ts';
+import { METHODS, isStaged } from '../quantize/methods/names.ts';
+import type { Method } from '../quantize/methods/names.ts';
 import { asBest, asReference, languageOnly } from '../recipes/recipes.ts';
+import type { Recipe } from '../recipes/schema.ts';
 
 export const quantize = defineCommand({
   args: { model: { description: 'folder of a float model' } },
@@ -30,6 +34,12 @@ export const quantize = defineCommand({
       choices: METHODS,
       default: 'speedq',
       description: 'how weights are rounded (below)',
+    },
+    teacher: {
+      type: 'string',
+      hint: 'DIR',
+      description:
+        'float model of the same vocabulary, any size, that teaches stage 3; default: the model itself',
     },
     scope: {
       type: 'string',
@@ -76,7 +86,7 @@ export const quantize = defineCommand({
   details: [
     'Methods:',
     '- speedq: stage 1 learns how to round the vision encoder, stage 2 fits the projector, stage 3 trains the ' +
-      'quantized language model with the original as teacher.',
+      'quantized language model with the original, or --teacher, as teacher.',
     '- rtn: rounding to nearest, without data.',
     '- clip: searched clipping ranges.',
     '- gptq: error feedback.',
@@ -119,6 +129,7 @@ export const quantize = defineCommand({
         ...{ progress, signal },
       }));
     const recipe = allocation?.recipe ?? base;
+    if (options.teacher !== undefined) requireTeachable(recipe, method, stages);
     if (method === 'rtn') {
       return withModelFolder(args.model, async (opened) => {
         const folder = requireFloat(opened);
@@ -140,10 +151,14 @@ export const quantize = defineCommand({
 
     const data = requireData(options.data);
     const { files } = await findSources(data);
-    const model = await withModelFolder(args.model, (folder) => hashModel(requireFloat(folder)));
+    const hashes = await withModelFolder(args.model, async (folder) => ({
+      // Before minutes of hashing.
+      teacher: options.teacher && (await hashTeacher(options.teacher, requireFloat(folder))),
+      model: await hashModel(requireFloat(folder)),
+    }));
     const work = workFolder(out);
     const fingerprint = {
-      ...{ model, recipe, method, stages, seed, device: options.device },
+      ...{ ...hashes, recipe, method, stages, seed, device: options.device },
       data: await hashFiles(files),
       version: STAGES_VERSION,
     };
@@ -160,6 +175,7 @@ export const quantize = defineCommand({
         {
           ...{ out, work, recipe, method, stages, seed, threads, checkpointSteps, device: options.device },
           model: resolve(args.model),
+          teacher: options.teacher && resolve(options.teacher),
           data: resolve(data),
         },
         { output, progress, signal },
@@ -184,6 +200,30 @@ export const quantize = defineCommand({
 function processorSeconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
+}
+
+/** Throws `invalid-argument` where a teacher would have nobody to teach. */
+function requireTeachable(recipe: Recipe, method: Method, stages: readonly StageNumber[]): void {
+  const missing = !isStaged(method)
+    ? `--method ${method} has no stage 3`
+    : !stages.includes(3)
+      ? `--stages ${stages.join()} leaves out stage 3`
+      : recipe.stage3.distillationWeight === 0
+        ? `recipe ${recipe.name} has stage3.distillationWeight 0`
+        : undefined;
+  if (missing === undefined) return;
+  throw new SpeedqError(
+    'invalid-argument',
+    `--teacher teaches stage 3 of --method speedq and best, but ${missing}. Leave one of them out.`,
+  );
+}
+
+function hashTeacher(path: string, student: FloatModelFolder): Promise<string> {
+  return withModelFolder(path, async (opened) => {
+    const teacher = requireFloat(opened);
+    await requireSameVocabulary(student, teacher);
+    return hashModel(teacher);
+  });
 }
 
 function requireData(data: string | undefined): string {

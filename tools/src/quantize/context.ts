@@ -9,6 +9,7 @@ import type { Sample } from './data/samples.ts';
 import type { Device } from './device.ts';
 import type { Reporter } from './reporter.ts';
 import type { Student } from './student.ts';
+import type { TeacherModel } from './teacher-model.ts';
 
 export const ort: OrtModule = onnxruntime;
 
@@ -18,7 +19,9 @@ export interface StageContext {
   readonly recipe: Recipe;
   readonly student: Student;
   /** The original parameters. */
-  readonly teacher: Parameters;
+  readonly original: Parameters;
+  /** Who teaches stage 3: the original, or another model of its vocabulary. */
+  readonly teacher: TeacherModel;
   readonly samples: readonly Sample[];
   readonly pictures: Pick<PictureSet, 'pictures' | 'pixels'>;
   readonly checkpoints: Pick<Checkpoints, 'finished' | 'finish' | 'underWay' | 'step'>;

@@ -17,9 +17,11 @@ export interface VisionFeatures {
   release(): Promise<void>;
 }
 
+export type EncoderContext = Pick<StageContext, 'config' | 'pictures' | 'threads' | 'work' | 'device'>;
+
 /** The frozen vision encoder with `parameters`; `file` names its cache. */
 export async function openVisionFeatures(
-  { config, pictures, threads, work, device }: StageContext,
+  { config, pictures, threads, work, device }: EncoderContext,
   parameters: Parameters,
   file: string,
 ): Promise<VisionFeatures> {

@@ -11,6 +11,8 @@ import type { StageNumber } from './job.ts';
 /** Everything that decides the bytes of the result. */
 export interface Fingerprint {
   readonly model: string;
+  /** Of stage 3, where it is not the model itself. */
+  readonly teacher?: string;
   readonly data: string;
   readonly recipe: Recipe;
   readonly method: string;
@@ -42,6 +44,9 @@ export async function hashFiles(paths: readonly string[]): Promise<string> {
   return whole.digest('hex');
 }
 
+/** What a fingerprint says of files: nothing that a person could read. */
+const HASHES: ReadonlySet<string> = new Set(['model', 'teacher', 'data']);
+
 /** What differs between the run that left a checkpoint and this one, in words; empty where nothing does. */
 export function differences(before: Fingerprint, now: Fingerprint): string[] {
   const found: string[] = [];
@@ -51,10 +56,14 @@ export function differences(before: Fingerprint, now: Fingerprint): string[] {
         compare(path === '' ? key : `${path}.${key}`, a[key], b[key]);
       }
     } else if (JSON.stringify(a) !== JSON.stringify(b)) {
-      const opaque = path === 'model' || path === 'data';
-      found.push(
-        opaque ? `the files of ${path}` : `${path} (was ${JSON.stringify(a)}, is ${JSON.stringify(b)})`,
-      );
+      const said = (value: unknown) =>
+        path === 'teacher'
+          ? value === undefined
+            ? 'the model itself'
+            : 'another model'
+          : JSON.stringify(value);
+      const opaque = HASHES.has(path) && a !== undefined && b !== undefined;
+      found.push(opaque ? `the files of ${path}` : `${path} (was ${said(a)}, is ${said(b)})`);
     }
   };
   compare('', before, now);

@@ -14,16 +14,16 @@ import { stopIfAsked } from './reporter.ts';
 export const HELD_OUT = 32;
 const SESSIONS = 8;
 
-/** Both models under teacher forcing, the quantized one by the float values that its codes stand for. */
+/** The float model that is quantized, whoever taught, and its result under teacher forcing, the quantized one by the float values that its codes stand for. */
 export async function measureDivergence(
   context: StageContext,
   heldOut: readonly Sample[],
 ): Promise<Divergence | undefined> {
   if (heldOut.length === 0) return undefined;
-  const { config, student, teacher, threads, reporter } = context;
+  const { config, student, original: float, threads, reporter } = context;
   const sessions = new LimitedMap<TeacherForward>(SESSIONS);
   const own = await openVisionFeatures(context, student.parameters, 'features-student');
-  const original = await openVisionFeatures(context, teacher, 'features-original');
+  const original = await openVisionFeatures(context, float, 'features-original');
   let [tokens, kl, same] = [0, 0, 0];
   const logitsOf = async (sample: Sample, parameters: Parameters, features: VisionFeatures) => {
     const { tiles } = sample;
@@ -42,7 +42,7 @@ export async function measureDivergence(
   try {
     for (const [index, sample] of heldOut.entries()) {
       stopIfAsked(reporter, 'the measurement of the result');
-      const wanted = await logitsOf(sample, teacher, original);
+      const wanted = await logitsOf(sample, float, original);
       const found = await logitsOf(sample, student.parameters, own);
       const { vocabSize } = config.language;
       for (let start = 0; start < wanted.length; start += vocabSize) {

@@ -9,6 +9,8 @@ export type StageNumber = 1 | 2 | 3;
 export interface QuantizeJob {
   /** Folder of the float model. */
   readonly model: string;
+  /** Folder of the float model that teaches stage 3; by default the same. */
+  readonly teacher?: string;
   /** Meta JSON, JSONL, or a folder that holds one. */
   readonly data: string;
   /** Folder that the result will be named after. */
@@ -36,7 +38,7 @@ export interface BlockErrors {
   readonly trained: number;
 }
 
-/** How far the quantized model is from the original on conversations that nothing was fitted to. */
+/** How far the quantized model is from the original, whoever taught it, on conversations that nothing was fitted to. */
 export interface Divergence {
   readonly conversations: number;
   /** Answer tokens. */
@@ -51,6 +53,8 @@ export interface Divergence {
 export interface QuantizeSummary {
   readonly blocks: readonly BlockErrors[];
   readonly gamma?: number | 'per-token';
+  /** Name of the model that taught stage 3, where it was not the original. */
+  readonly teacher?: string;
   readonly divergence?: Divergence;
   /** Losses of the last update of each stage that ran. */
   readonly losses: Readonly<Record<string, number>>;

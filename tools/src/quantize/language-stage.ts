@@ -37,7 +37,7 @@ export function languageOrder({
 
 /**
  * Stage 3: quantization-aware training of projector and language model behind the frozen quantized encoder, with
- * the original model as teacher: CAKLD and cross-entropy (SPEED-Q, arXiv 2511.08914). Tables stay as they are.
+ * the original model, or a larger one, as teacher: CAKLD and cross-entropy (SPEED-Q, arXiv 2511.08914). Tables stay as they are.
  */
 export async function trainLanguageModel(context: StageContext): Promise<LanguageStageResult> {
   const { student, recipe, checkpoints, device } = context;
@@ -76,7 +76,6 @@ export async function trainLanguageModel(context: StageContext): Promise<Languag
         ceWeight: stage3.crossEntropyWeight,
         kdWeight: stage3.distillationWeight,
         labelSmoothing: stage3.labelSmoothing,
-        teacher: 'rows',
       },
       ...(stage3.distillationWeight > 0 && {
         distillation: { teacher, gamma, unshifted, summed: !fixes.averageDistillation },

@@ -66,11 +66,11 @@ beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'speedq-step-'));
   const random = createRandom(4);
   const parameters = parameterInventory(config);
-  const teacher = new ParameterStore({ folder: work });
+  const original = new ParameterStore({ folder: work });
   for (const { name, shape, role } of parameters) {
     const spread = 3 / Math.sqrt(shape.at(-1)!);
     const mean = role === 'norm' || role === 'layer-scale' ? 1 : 0;
-    teacher.set(
+    original.set(
       name,
       Float32Array.from({ length: elementCount(shape) }, () => mean + spread * (random.next() - 0.5)),
     );
@@ -79,21 +79,22 @@ beforeAll(async () => {
     Float32Array.from({ length: tiles * 3 * vision.imageSize ** 2 }, () => 4 * random.next() - 2),
   );
   const recipe = RECIPES['2bit'];
-  const read = (name: string) => Promise.resolve(teacher.get(name)!);
+  const read = (name: string) => Promise.resolve(original.get(name)!);
   const source = {
     ...{ parameters, headIsTied: false, read, readRows: read },
     parameter: (name: string) => parameters.find((spec) => spec.name === name)!,
   };
   const reporter = { start() {}, progress() {}, finish() {}, note() {}, event() {} };
   const nothing = () => Promise.resolve(undefined);
+  const samples = CONVERSATIONS.map(conversation);
+  const pictures = {
+    pictures: PICTURES.map((tiles) => ({ tiles, path: '', maxTiles: 12, hash: '' })),
+    pixels: (index: number) => Promise.resolve(pixels[index]),
+  };
   context = {
-    ...{ config, recipe, teacher, work, seed: 1, threads: 1 },
-    student: new Student(source, resolveSchemes(recipe, parameters), recipe.fixes, teacher, work),
-    samples: CONVERSATIONS.map(conversation),
-    pictures: {
-      pictures: PICTURES.map((tiles) => ({ tiles, path: '', maxTiles: 12, hash: '' })),
-      pixels: (index) => Promise.resolve(pixels[index]),
-    },
+    ...{ config, recipe, original, work, samples, pictures, seed: 1, threads: 1 },
+    teacher: { config, parameters: original, samples, pictures },
+    student: new Student(source, resolveSchemes(recipe, parameters), recipe.fixes, original, work),
     checkpoints: { finished: nothing, finish: nothing, underWay: nothing, step: nothing },
     reporter: { ...reporter, stopRequested: () => false },
     device: await openDevice(ort, 'cpu'),
@@ -114,7 +115,7 @@ async function both(cuts: readonly (readonly MicroBatch[])[], options: { readonl
     features,
     scheme: (name) => student.bilevelScheme(name),
     trains: (name) => trained.includes(name),
-    loss: { ceWeight: 0.5, kdWeight: 1, labelSmoothing: 0.1, teacher: 'rows' },
+    loss: { ceWeight: 0.5, kdWeight: 1, labelSmoothing: 0.1 },
     distillation: { teacher, gamma: 'per-token', summed: options.unshifted, ...options },
   });
   const values = new Map(trained.map((name) => [name, student.parameters.get(name)!]));

@@ -26,7 +26,7 @@ export interface LanguageStepOptions extends Pick<
   QatStepOptions,
   'scheme' | 'learned' | 'reference' | 'trains'
 > {
-  readonly loss: QatLoss;
+  readonly loss: Omit<QatLoss, 'teacher'>;
   readonly features: VisionFeatures;
   readonly distillation?: {
     readonly teacher: Teacher;
@@ -126,13 +126,13 @@ export class LanguageStep {
 
   private session({ sequences, length, tiles, answers }: MicroBatch): Promise<ResidentStep> {
     const { config, threads, device } = this.context;
-    const { provider: executionProvider, memory, frozen: teacherStorage } = device;
-    const { scheme, learned, reference, trains, loss } = this.options;
+    const { provider: executionProvider, memory, frozen: storage } = device;
+    const { distillation, scheme, learned, reference, trains, loss } = this.options;
     const shape = { batch: sequences.length, length, tiles, answers };
     return this.sessions.get(Object.values(shape).join(' '), async () => {
       const session = await createResidentStep(ort, config, {
         ...{ ...shape, scheme, learned, reference, trains, threads, executionProvider, memory },
-        loss: { ...loss, teacherStorage },
+        loss: { ...loss, teacher: distillation && { config: distillation.teacher.config, storage } },
         partition: partitionFor(config),
         gradients: this.gradients,
       });
@@ -182,7 +182,7 @@ export class LanguageStep {
     gamma: number | 'per-token',
   ): Promise<Pick<QatInputs, 'teacherRows' | 'gamma'>> {
     const { teacher } = this.options.distillation!;
-    const teacherRows = new Float32Array(answers * this.context.config.language.hiddenSize);
+    const teacherRows = new Float32Array(answers * teacher.config.language.hiddenSize);
     const confidence = new Float32Array(answers);
     let [offset, row] = [0, 0];
     for (const index of indexes) {

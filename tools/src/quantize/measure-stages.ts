@@ -14,7 +14,7 @@ import type { Sample } from './data/samples.ts';
 import { openDevice } from './device.ts';
 import { trainLanguageModel } from './language-stage.ts';
 import { adaroundMethod } from './methods/adaround.ts';
-import { ParameterStore } from './parameter-store.ts';
+import { readParameters } from './parameter-store.ts';
 import type { Reporter } from './reporter.ts';
 import { Student } from './student.ts';
 
@@ -64,18 +64,19 @@ export async function measureStages(options: MeasureOptions): Promise<MeasuredSt
       clipSearchTokens: 0,
     };
     const short = { ...recipe, stage1, stage3 };
-    const teacher = new ParameterStore({ folder: work });
-    for (const { name } of options.tensors.parameters) teacher.set(name, await options.tensors.read(name));
+    const original = await readParameters(options.tensors, work);
     const device = await openDevice(ort, 'cpu');
+    const data = noise(config, options.tokens);
     const contextFor = (reporter: Reporter, part: InternVLConfig): StageContext => ({
-      ...{ config: part, recipe: short, seed: 0, threads: options.threads, device, work, reporter, teacher },
-      ...noise(config, options.tokens),
+      ...{ config: part, recipe: short, seed: 0, threads: options.threads, device, work, reporter, original },
+      ...data,
+      teacher: { config: part, parameters: original, ...data },
       checkpoints: NO_CHECKPOINTS,
       student: new Student(
         options.tensors,
         resolveSchemes(short, options.tensors.parameters),
         short.fixes,
-        teacher,
+        original,
         work,
       ),
     });

@@ -1,4 +1,5 @@
 import { SpeedqError } from '@speedq/format';
+import type { TensorSource } from '@speedq/model';
 import type { Parameters } from '@speedq/onnx';
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 
@@ -116,6 +117,16 @@ export class ParameterStore implements Parameters {
     }
     return values;
   }
+}
+
+/** All parameters of a folder, those that do not fit into memory in a file in `work`. */
+export async function readParameters(
+  tensors: Pick<TensorSource, 'parameters' | 'read'>,
+  work: string,
+): Promise<ParameterStore> {
+  const store = new ParameterStore({ folder: work });
+  for (const { name } of tensors.parameters) store.set(name, await tensors.read(name));
+  return store;
 }
 
 /** `base` with some parameters replaced. */

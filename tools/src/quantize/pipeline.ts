@@ -20,7 +20,7 @@ import type { Device } from './device.ts';
 import { HELD_OUT, measureDivergence } from './held-out.ts';
 import type { BlockErrors, QuantizeJob, QuantizeSummary } from './job.ts';
 import { trainLanguageModel } from './language-stage.ts';
-import { ParameterStore } from './parameter-store.ts';
+import { readParameters } from './parameter-store.ts';
 import { BLOCK_METHODS, quantizeByBlocks } from './methods/block-methods.ts';
 import { trainProjector } from './projector-stage.ts';
 import { readHistory } from './report/history.ts';
@@ -32,6 +32,7 @@ import { adaroundMethod } from './methods/adaround.ts';
 import { blockwiseMethod } from './methods/blockwise.ts';
 import { isStaged } from './methods/names.ts';
 import { Student } from './student.ts';
+import { openTeacherModel } from './teacher-model.ts';
 
 export interface PipelineResult {
   /** Complete, under a temporary name. */
@@ -46,19 +47,23 @@ const MAX_LENGTH = 8192;
 
 /** All stages, one after the other, resumed from the work folder; then the packed model and its checkpoint. */
 export async function runPipeline(job: QuantizeJob, reporter: Reporter): Promise<PipelineResult> {
-  return withModelFolder(job.model, async (opened) => {
-    const folder = requireFloat(opened);
-    await requireSpace(folder, job.work);
-    const device = await openDevice(ort, job.device);
-    try {
-      const prepared = await prepareData(folder, job, reporter);
-      const context = await createContext(folder, job, prepared, device, reporter);
-      await guardData(context.checkpoints, prepared);
-      return await runStages(folder, job, prepared, context);
-    } finally {
-      await device.release();
-    }
-  });
+  const withTeacher = <T>(use: (folder?: FloatModelFolder) => Promise<T>) =>
+    job.teacher === undefined ? use() : withModelFolder(job.teacher, (opened) => use(requireFloat(opened)));
+  return withModelFolder(job.model, (opened) =>
+    withTeacher(async (teacher) => {
+      const folder = requireFloat(opened);
+      await requireSpace(job.work, folder, teacher);
+      const device = await openDevice(ort, job.device);
+      try {
+        const prepared = await prepareData(folder, job, reporter);
+        const context = await createContext({ folder, teacher }, job, prepared, device, reporter);
+        await guardData(context.checkpoints, prepared);
+        return await runStages(folder, job, prepared, context);
+      } finally {
+        await device.release();
+      }
+    }),
+  );
 }
 
 async function runStages(
@@ -76,6 +81,7 @@ async function runStages(
       divergence: await measureDivergence(context, heldOut),
       conversations: samples.length,
       pictures: pictures.pictures.length,
+      ...(job.teacher !== undefined && { teacher: basename(job.teacher) }),
     };
     return writeResult(folder, job, student, summary, reporter);
   };
@@ -189,20 +195,22 @@ export async function prepareData(
 }
 
 async function createContext(
-  folder: FloatModelFolder,
+  { folder, teacher }: { readonly folder: FloatModelFolder; readonly teacher?: FloatModelFolder },
   job: QuantizeJob,
   { samples, pictures }: Prepared,
   device: Device,
   reporter: Reporter,
 ): Promise<StageContext> {
   const { recipe, seed, threads, work } = job;
-  const teacher = new ParameterStore({ folder: work });
-  for (const { name } of folder.tensors.parameters) teacher.set(name, await folder.tensors.read(name));
+  const { config } = folder;
+  const original = await readParameters(folder.tensors, work);
   const schemes = resolveSchemes(recipe, folder.tensors.parameters);
   return {
-    config: folder.config,
-    ...{ recipe, seed, threads, device, work, samples, pictures, reporter, teacher },
-    student: new Student(folder.tensors, schemes, recipe.fixes, teacher, work),
+    ...{ config, recipe, seed, threads, device, work, samples, pictures, reporter, original },
+    teacher: teacher
+      ? await openTeacherModel(teacher, { samples, pictures }, { work, seed })
+      : { config, parameters: original, samples, pictures },
+    student: new Student(folder.tensors, schemes, recipe.fixes, original, work),
     checkpoints: new Checkpoints(work, job.checkpointSteps, reporter),
   };
 }
@@ -220,10 +228,18 @@ async function guardData(checkpoints: StageContext['checkpoints'], { hash }: Pre
   }
 }
 
-/** Latent weights, two moments and the result, roughly: better to say no before the work than in the middle. */
-async function requireSpace(folder: FloatModelFolder, work: string): Promise<void> {
-  const weights = folder.tensors.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const needed = weights * 4 * 5;
+/**
+ * Latent weights, two moments, the result and a teacher's weights, roughly: better to say no before the work than in
+ * the middle.
+ */
+async function requireSpace(
+  work: string,
+  folder: FloatModelFolder,
+  teacher?: FloatModelFolder,
+): Promise<void> {
+  const bytesOf = ({ tensors }: FloatModelFolder) =>
+    tensors.parameters.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
+  const needed = 5 * bytesOf(folder) + (teacher ? bytesOf(teacher) : 0);
   const { bavail, bsize } = await statfs(work);
   if (bavail * bsize >= needed) return;
   throw new SpeedqError(

@@ -41,11 +41,11 @@ export async function trainProjector(context: StageContext): Promise<Readonly<Re
 type Loop = Omit<TrainingLoop, 'compute' | 'device'>;
 
 async function matchFeatures(context: StageContext, loop: Loop) {
-  const { config, student, teacher, recipe, seed, threads, pictures } = context;
+  const { config, student, original: float, recipe, seed, threads, pictures } = context;
   const { batchSize } = recipe.stage2;
   const step = await ProjectorStep.create(config, batchSize, threads);
   const own = await openVisionFeatures(context, student.parameters, 'features-student');
-  const original = await openVisionFeatures(context, teacher, 'features-original');
+  const original = await openVisionFeatures(context, float, 'features-original');
   try {
     const tiles = pictures.pictures.flatMap((picture, index) =>
       Array.from({ length: picture.tiles }, (_, tile) => ({ index, tile })),
@@ -77,7 +77,7 @@ async function matchFeatures(context: StageContext, loop: Loop) {
         }
         const total = await step.run(
           { parameters: student.parameters, features: batch.own },
-          { parameters: teacher, features: batch.original },
+          { parameters: float, features: batch.original },
         );
         return { losses: { total }, gradients: step.gradients };
       },

@@ -31,12 +31,12 @@ export class Student {
     private readonly source: TensorSource,
     private readonly schemes: ReadonlyMap<string, ResolvedScheme>,
     private readonly fixes: RecipeFixes,
-    teacher: Parameters,
+    original: Parameters,
     /** For what does not fit into memory. */
     folder: string,
   ) {
-    // Arrays are the teacher's until they change.
-    this.parameters = new ParameterStore({ folder, base: teacher });
+    // Arrays are the original's until they change.
+    this.parameters = new ParameterStore({ folder, base: original });
     this.latents = new ParameterStore({ folder });
     this.specs = new Map(source.parameters.map((spec) => [spec.name, spec]));
     if (fixes.storedArithmetic) this.roundFloats();

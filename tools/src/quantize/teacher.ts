@@ -1,3 +1,4 @@
+import type { InternVLConfig } from '@speedq/model';
 import { TeacherForward } from '@speedq/onnx';
 import type { ParameterValues } from '@speedq/onnx';
 import { ort, partitionFor } from './context.ts';
@@ -21,8 +22,8 @@ export interface TeacherAnswer {
 }
 
 /**
- * The original model on one conversation at a time, so that what it says does not depend on the batch, and
- * needs to be computed once however many epochs there are.
+ * The teacher of stage 3 on one conversation at a time, so that what it says does not depend on the batch, and
+ * needs to be computed once however many epochs there are. Its supervised rows are the student's, in the same order.
  */
 export class Teacher {
   private readonly kept = new Map<number, TeacherAnswer>();
@@ -37,25 +38,27 @@ export class Teacher {
   ) {}
 
   static async open(context: StageContext, options: RowOptions): Promise<Teacher> {
-    return new Teacher(
-      context,
-      await openVisionFeatures(context, context.teacher, 'features-teacher'),
-      options,
-    );
+    const { config, pictures, parameters } = context.teacher;
+    const encoder = { ...context, config, pictures };
+    return new Teacher(context, await openVisionFeatures(encoder, parameters, 'features-teacher'), options);
+  }
+
+  get config(): InternVLConfig {
+    return this.context.teacher.config;
   }
 
   /** Its parameters behind the encoder, as the device has them. */
   async parameters(): Promise<ParameterValues> {
-    const { config, teacher, device } = this.context;
+    const { teacher, device } = this.context;
     const parts = ['projector', 'embedding', 'language', 'head'] as const;
-    this.frozen ??= device.openFrozen(config, teacher, { parts, storage: device.frozen });
+    this.frozen ??= device.openFrozen(teacher.config, teacher.parameters, { parts, storage: device.frozen });
     return (await this.frozen).values;
   }
 
   async answer(index: number): Promise<TeacherAnswer> {
     const known = this.kept.get(index);
     if (known !== undefined) return known;
-    const sample = this.context.samples[index];
+    const sample = this.context.teacher.samples[index];
     const { selected } = sampleRows(sample, this.options);
     const answer = await this.run(index, paddedLength(sample.ids.length), selected);
     const bytes = answer.rows.byteLength + answer.topProbability.byteLength;
@@ -66,8 +69,13 @@ export class Teacher {
     return answer;
   }
 
-  /** Top-1 probabilities at every position of the conversation padded to `length`, as the reference takes them. */
-  async everywhere(index: number, length: number): Promise<Float32Array> {
+  /**
+   * Top-1 probabilities at every position of the conversation, as the reference takes them: with the padding that the
+   * student's has at `studentLength`.
+   */
+  async everywhere(index: number, studentLength: number): Promise<Float32Array> {
+    const { samples, teacher } = this.context;
+    const length = studentLength + teacher.samples[index].ids.length - samples[index].ids.length;
     const all = BigInt64Array.from({ length }, (_, row) => BigInt(row));
     return (await this.run(index, length, all)).topProbability;
   }
@@ -79,7 +87,8 @@ export class Teacher {
   }
 
   private async run(index: number, length: number, selected: BigInt64Array): Promise<TeacherAnswer> {
-    const { config, samples, threads, pictures, device } = this.context;
+    const { threads, device } = this.context;
+    const { config, samples, pictures } = this.context.teacher;
     const sample = samples[index];
     const { tiles } = sample;
     const { provider: executionProvider, memory, frozen: storage } = device;

@@ -69,7 +69,7 @@ async function traceLayers(context: StageContext): Promise<TracedLayer[]> {
   } finally {
     await runner.release();
     inputs.student.close();
-    inputs.teacher.close();
+    inputs.original.close();
   }
 }
 

@@ -29,13 +29,10 @@ export function estimateStages(
   config: InternVLConfig,
   parameters: readonly ParameterSpec[],
   rates: MachineRates,
+  /** Of stage 3, where it is not the model itself. */
+  teacher?: SizedModel,
 ): StageEstimate[] {
-  const count = (part: ModelPart) =>
-    parameters.reduce((sum, spec) => (spec.part === part ? sum + elementCount(spec.shape) : sum), 0);
-  const [vision, projector, language, head] = (['vision', 'projector', 'language', 'head'] as const).map(
-    count,
-  );
-  const patches = 1 + (config.vision.imageSize / config.vision.patchSize) ** 2;
+  const { vision, projector, language, head, patches } = sizesOf({ config, parameters });
   const tokens = config.tokensPerTile + TEXT_TOKENS;
   const { stage1, stage2, stage3 } = recipe;
 
@@ -52,7 +49,7 @@ export function estimateStages(
       6 * projector * config.tokensPerTile +
       (seesLanguage ? 4 * language * tokens : 0));
   const stage3Flops =
-    stage3.steps * stage3.batchSize * languageStageWork(config, parameters, tokens).perSequence;
+    stage3.steps * stage3.batchSize * languageStageWork({ config, parameters }, tokens, teacher).perSequence;
   const activations =
     2 * config.language.numLayers * stage3.batchSize * tokens * config.language.hiddenSize * F32;
   const seconds = (flops: number, updates: number): number =>
@@ -78,6 +75,7 @@ export function estimateStages(
       name: 'stage 3',
       peakBytes:
         (vision + language + 2 * head) * F32 +
+        (teacher ? parametersOf(teacher) * F32 : 0) +
         (language + projector) * TRAINED_BYTES +
         activations +
         block(stage3.batchSize * tokens, config.language.hiddenSize),
@@ -130,7 +128,7 @@ export function estimatePaperSchedule(
   rates: MachineRates,
   gpuFlops: number,
 ): ScheduleEstimate {
-  const { perSequence, trained } = languageStageWork(config, parameters, PAPER_TOKENS);
+  const { perSequence, trained } = languageStageWork({ config, parameters }, PAPER_TOKENS);
   const flops = PAPER_STEPS * PAPER_BATCH * perSequence;
   return {
     ...{ steps: PAPER_STEPS, batchSize: PAPER_BATCH, tokens: PAPER_TOKENS, flops },
@@ -139,22 +137,42 @@ export function estimatePaperSchedule(
   };
 }
 
+/** A model whose weights nobody has to read. */
+export interface SizedModel {
+  readonly config: InternVLConfig;
+  readonly parameters: readonly ParameterSpec[];
+}
+
+function parametersOf({ parameters }: SizedModel, part?: ModelPart): number {
+  const wanted = parameters.filter((spec) => part === undefined || spec.part === part);
+  return wanted.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+}
+
+/** Weights of the parts, and tokens of a tile inside the encoder. */
+function sizesOf(model: SizedModel) {
+  const { imageSize, patchSize } = model.config.vision;
+  const of = (part: ModelPart) => parametersOf(model, part);
+  return {
+    ...{ vision: of('vision'), projector: of('projector'), language: of('language'), head: of('head') },
+    patches: 1 + (imageSize / patchSize) ** 2,
+  };
+}
+
 /** Operations of one sequence in stage 3, picture included, and the parameters that an update changes. */
 function languageStageWork(
-  config: InternVLConfig,
-  parameters: readonly ParameterSpec[],
+  student: SizedModel,
   tokens: number,
+  teacher = student,
 ): { readonly perSequence: number; readonly trained: number } {
-  const count = (part: ModelPart) =>
-    parameters.reduce((sum, spec) => (spec.part === part ? sum + elementCount(spec.shape) : sum), 0);
-  const [vision, projector, language, head] = (['vision', 'projector', 'language', 'head'] as const).map(
-    count,
-  );
-  const patches = 1 + (config.vision.imageSize / config.vision.patchSize) ** 2;
-  const answers = Math.max(0, tokens - config.tokensPerTile);
-  // The encoder runs once for the teacher and once for the student. Then teacher 2, student 2, recomputation 2,
-  // backward 4; the head, which is frozen, on the answers alone.
+  const [own, theirs] = [sizesOf(student), sizesOf(teacher)];
+  const [tile, tileOfTeacher] = [student.config.tokensPerTile, teacher.config.tokensPerTile];
+  const answers = Math.max(0, tokens - tile);
+  // Forward 2: encoders and the teacher behind its own. The student forward 2, recomputation 2, backward 4; the head,
+  // which is frozen, on the answers alone.
   const perSequence =
-    4 * vision * patches + 10 * (language * tokens + projector * config.tokensPerTile) + 8 * head * answers;
-  return { perSequence, trained: language + projector };
+    2 * (own.vision * own.patches + theirs.vision * theirs.patches) +
+    2 * (theirs.language * (tokens - tile + tileOfTeacher) + theirs.projector * tileOfTeacher) +
+    8 * (own.language * tokens + own.projector * tile) +
+    (6 * own.head + 2 * theirs.head) * answers;
+  return { perSequence, trained: own.language + own.projector };
 }

@@ -7,8 +7,8 @@ import { feedParameters, parameterShapes } from './graph-parameters.ts';
 import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import { languageFeeds } from './language-inputs.ts';
-import { lossFeeds, scalar, teacherRowsFeed } from './loss-feeds.ts';
-import { BEFORE, TEACHER, lossStretch } from './loss-graph.ts';
+import { feedTeacher, lossFeeds, scalar, teacherRowsFeed } from './loss-feeds.ts';
+import { BEFORE, lossStretch } from './loss-graph.ts';
 import type { QatInputs, QatLosses, ResidentOptions, ResidentStep } from './options.ts';
 import { freeGradients, freeUploads, gradientTensors, sumOfLosses } from './resident.ts';
 import { gradientName } from './trunk-graphs.ts';
@@ -83,7 +83,7 @@ export class BlockStep implements ResidentStep {
     const { config, options, shapes } = this;
     const { memory, loss, answers } = options;
     const { session, rows, chunks, sums } = this.loss;
-    const shared = await memory.upload(teacherRowsFeed(session, config, loss, inputs, answers));
+    const shared = await memory.upload(teacherRowsFeed(session, loss, inputs, answers));
     let ce = 0;
     let kd = 0;
     for (let chunk = 0; chunk < chunks; chunk++) {
@@ -92,7 +92,7 @@ export class BlockStep implements ResidentStep {
       );
       const feeds = new Map([...shared, ...uploaded, ['x', x] as const]);
       feedParameters(feeds, session, shapes, parameters);
-      feedParameters(feeds, session, shapes, inputs.teacherParameters ?? new Map(), undefined, TEACHER);
+      feedTeacher(feeds, session, loss, inputs);
       const outputs = new Map<string, Feed | undefined>([['ce', undefined]]);
       if (loss.kdWeight !== 0) outputs.set('kd', undefined);
       for (const [name, { zero, turns }] of sums) {

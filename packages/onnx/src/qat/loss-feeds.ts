@@ -2,7 +2,9 @@ import type { InternVLConfig } from '@speedq/model';
 import { SpeedqError } from '@speedq/format';
 import type { Feed, Session } from '../session.ts';
 import { padded } from './chunks.ts';
+import { feedParameters, parameterShapes } from './graph-parameters.ts';
 import { sized } from './language-inputs.ts';
+import { TEACHER } from './loss-graph.ts';
 import type { QatInputs, QatLoss } from './options.ts';
 
 /** Inputs of the loss on supervised rows [start, start + n), padded with rows that weigh nothing. */
@@ -35,7 +37,7 @@ export function lossFeeds(
   const balance = typeof gamma === 'number' ? new Float32Array(answers).fill(gamma) : gamma;
   feeds.set('gamma', session.float(floats('gamma', balance), [n]));
   feeds.set('kd_weights', session.float(floats('kdWeights', inputs.kdWeights ?? inputs.weights), [n]));
-  if (loss.teacher === 'rows') {
+  if (loss.teacher) {
     const places = Array.from({ length: n }, (_, i) => Math.min(start + i, answers - 1));
     feeds.set('teacher_places', session.indices(places, [n]));
   } else {
@@ -53,15 +55,25 @@ export function scalar(results: ReadonlyMap<string, Feed>, name: string): number
 /** The teacher's rows as they are given, for every chunk to take its own from. */
 export function teacherRowsFeed(
   session: Session,
-  { language: { hiddenSize } }: InternVLConfig,
   { kdWeight, teacher }: QatLoss,
   { teacherRows }: QatInputs,
   answers: number,
 ): Map<string, Feed> {
-  if (kdWeight === 0 || teacher !== 'rows') return new Map();
+  if (kdWeight === 0 || teacher === undefined) return new Map();
   const isArray = teacherRows === undefined || teacherRows instanceof Float32Array;
-  const dims = [answers, hiddenSize];
+  const dims = [answers, teacher.config.language.hiddenSize];
   return new Map([
     ['teacher_rows', isArray ? session.float(sized('teacherRows', teacherRows, dims), dims) : teacherRows],
   ]);
+}
+
+/** The parameters of the teacher's head. */
+export function feedTeacher(
+  feeds: Map<string, Feed>,
+  session: Session,
+  { teacher }: QatLoss,
+  { teacherParameters = new Map() }: QatInputs,
+): void {
+  if (teacher === undefined) return;
+  feedParameters(feeds, session, parameterShapes(teacher.config), teacherParameters, undefined, TEACHER);
 }

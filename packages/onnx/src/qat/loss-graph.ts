@@ -1,3 +1,4 @@
+import { SpeedqError } from '@speedq/format';
 import { languageHead } from '@speedq/model';
 import type { InternVLConfig } from '@speedq/model';
 import { differentiate } from '../autodiff.ts';
@@ -6,9 +7,9 @@ import type { Tensor } from '../graph.ts';
 import { crossEntropy, distillation, logSumExp } from '../losses.ts';
 import { OnnxOps } from '../onnx-ops.ts';
 import * as op from '../primitives.ts';
-import { GraphParameters } from './graph-parameters.ts';
+import { GraphParameters, parameterShapes } from './graph-parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
-import type { QatLoss, QatStepOptions, TrunkOptions } from './options.ts';
+import type { LossTeacher, QatLoss, QatStepOptions, TrunkOptions } from './options.ts';
 import { gradientName } from './trunk-graphs.ts';
 
 /** Before the names of the teacher's parameters among a graph's inputs. */
@@ -20,9 +21,7 @@ export const TEACHER = 'teacher.';
  */
 export function emitLosses(
   g: Graph,
-  config: InternVLConfig,
-  shapes: ParameterShapes,
-  { ceWeight, kdWeight, labelSmoothing, teacher = 'logits', teacherStorage }: QatLoss,
+  { ceWeight, kdWeight, labelSmoothing, teacher }: QatLoss,
   logits: Tensor,
   answers: number,
 ): Tensor {
@@ -33,18 +32,35 @@ export function emitLosses(
   g.output('ce', ce);
   if (ceWeight !== 0) terms.push(op.mul(g, ce, ceWeight));
   if (kdWeight !== 0) {
-    const rowsOfTeacher = () => {
-      const { parameter } = new GraphParameters(g, shapes, { storage: teacherStorage }, TEACHER);
-      const rows = g.input('teacher_rows', [answers, config.language.hiddenSize]);
-      const taken = op.gatherRows(g, rows, g.input('teacher_places', [n], 'int32'));
-      return languageHead(new OnnxOps(g, { parameter }), config, taken);
-    };
-    const wanted = teacher === 'rows' ? rowsOfTeacher() : g.input('teacher_logits', [n, vocabulary]);
+    const wanted = teacher
+      ? logitsOfTeacher(g, teacher, [n, vocabulary], answers)
+      : g.input('teacher_logits', [n, vocabulary]);
     const kd = distillation(g, logits, wanted, g.input('kd_weights', [n]), g.input('gamma', [n]));
     g.output('kd', kd);
     terms.push(op.mul(g, kd, kdWeight));
   }
   return terms.length === 0 ? op.mul(g, ce, 0) : terms.reduce((sum, term) => op.add(g, sum, term));
+}
+
+/** The teacher's head on n of its `answers` rows. */
+function logitsOfTeacher(
+  g: Graph,
+  { config, storage }: LossTeacher,
+  [n, vocabulary]: readonly [number, number],
+  answers: number,
+): Tensor {
+  const { hiddenSize, vocabSize } = config.language;
+  if (vocabSize !== vocabulary) {
+    throw new SpeedqError(
+      'invalid-argument',
+      `The teacher has a vocabulary of ${vocabSize} tokens, the student one of ${vocabulary}; ` +
+        'distillation compares token by token. Take a teacher of the same family.',
+    );
+  }
+  const { parameter } = new GraphParameters(g, parameterShapes(config), { storage }, TEACHER);
+  const rows = g.input('teacher_rows', [answers, hiddenSize]);
+  const taken = op.gatherRows(g, rows, g.input('teacher_places', [n], 'int32'));
+  return languageHead(new OnnxOps(g, { parameter }), config, taken);
 }
 
 /** Before the names of sums that a chunk adds to: what they were. */
@@ -67,7 +83,7 @@ export function lossStretch(
   const x = g.input('x', [options.batch * options.length, config.language.hiddenSize]);
   const rows = op.gatherRows(g, x, g.input('selected', [n], 'int32'));
   const logits = languageHead(ops, config, rows);
-  const total = emitLosses(g, config, shapes, options.loss, logits, options.answers);
+  const total = emitLosses(g, options.loss, logits, options.answers);
   const trained = parameters.names.filter(trains);
   const gradients = differentiate(g, [[total, g.scalar(1)]], [...trained.map(parameters.parameter), x]);
   [...trained.map(gradientName), 'dx'].forEach((name, i) => {

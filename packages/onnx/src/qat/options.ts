@@ -1,4 +1,5 @@
 import type { BilevelScheme } from '@speedq/format';
+import type { InternVLConfig } from '@speedq/model';
 import type { FloatStorage, Memory } from '../memory.ts';
 import type { Feed, SessionOptions } from '../session.ts';
 import type { ParameterValues } from '../parameters.ts';
@@ -39,14 +40,18 @@ export interface QatLoss {
   /** 0 needs no teacher. */
   readonly kdWeight: number;
   readonly labelSmoothing: number;
-  /**
-   * What a step is given of the teacher. 'logits' [answers, vocabulary]; or 'rows' [answers, hidden], the
-   * last layer's output, from which the teacher's norm and head make logits chunk by chunk, so that they
-   * never exist as a whole.
-   */
-  readonly teacher?: 'logits' | 'rows';
-  /** Of the teacher's parameters, with 'rows'. */
-  readonly teacherStorage?: FloatStorage;
+  /** The model whose rows a step is given; without it, a step is given logits [answers, vocabulary]. */
+  readonly teacher?: LossTeacher;
+}
+
+/**
+ * A model of the student's vocabulary and any other size. Of its last layer's output its norm and head make logits
+ * chunk by chunk, so that they never exist as a whole.
+ */
+export interface LossTeacher {
+  readonly config: InternVLConfig;
+  /** Of its parameters. */
+  readonly storage?: FloatStorage;
 }
 
 export interface QatStepOptions extends TrunkOptions {
@@ -86,9 +91,9 @@ export interface QatInputs extends LanguageInputs {
   readonly kdWeights?: Float32Array;
   /** Balance γ of KL(student‖teacher) and KL(teacher‖student), in 0…1: of all rows, or of each, [answers]. */
   readonly gamma?: number | Float32Array;
-  /** [answers, vocabulary], with `loss.teacher` 'logits'. */
+  /** [answers, vocabulary], without `loss.teacher`. */
   readonly teacherLogits?: Float32Array;
-  /** With `loss.teacher` 'rows': the rows of `TeacherForward` and the teacher's own parameters. */
+  /** With `loss.teacher`: rows of its `TeacherForward`, [answers, its hidden], and its parameters. */
   readonly teacherRows?: Float32Array | Feed;
   readonly teacherParameters?: ParameterValues;
 }

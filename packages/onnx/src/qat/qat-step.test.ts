@@ -70,7 +70,7 @@ function inputsFor({ tiles, answers, loss }: Pick<QatStepOptions, 'tiles' | 'ans
     }),
     ...answerRows(labels, { batch: BATCH, length: LENGTH, answers }),
     gamma: 0.3,
-    ...(loss.teacher === 'rows'
+    ...(loss.teacher
       ? { teacherRows: randomNormals(answers * 32, 71), teacherParameters }
       : { teacherLogits: randomNormals(answers * VOCABULARY, 72) }),
   };
@@ -99,7 +99,7 @@ const variants: Record<string, Partial<QatStepOptions>> = {
   'everything but the tables': {},
   'the tables too, teacher by rows': {
     trains: (name) => !name.startsWith('vision_tower.'),
-    loss: { ...base.loss, teacher: 'rows' },
+    loss: { ...base.loss, teacher: { config } },
   },
   'the projector alone, float, cross-entropy alone': {
     scheme: undefined,
@@ -254,15 +254,11 @@ describe('weights that do not train, kept in float16', () => {
   });
 
   it('are what the loss distils from', async () => {
-    const loss = { ...base.loss, teacher: 'rows' } as const;
-    const inputs = inputsFor({ ...base, loss });
+    const inputs = inputsFor({ ...base, loss: { ...base.loss, teacher: { config } } });
     const stored = await hostMemory(ort).upload(new Map(tensors), storage);
-    const run = async (
-      teacherStorage: 'float16' | 'float32',
-      teacherParameters: QatInputs['teacherParameters'],
-    ) => {
-      const options = { ...base, partition: 'block', loss: { ...loss, teacherStorage } } as const;
-      const step = await createQatStep(ort, config, options);
+    const run = async (storage: 'float16' | 'float32', teacherParameters: QatInputs['teacherParameters']) => {
+      const loss = { ...base.loss, teacher: { config, storage } };
+      const step = await createQatStep(ort, config, { ...base, partition: 'block', loss });
       const { losses } = await step.run(parameters, { ...inputs, teacherParameters });
       await step.release();
       return losses;

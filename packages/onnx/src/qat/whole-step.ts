@@ -10,8 +10,8 @@ import { feedParameters, GraphParameters, parameterShapes } from './graph-parame
 import type { ParameterValues } from '../parameters.ts';
 import type { ParameterShapes } from './graph-parameters.ts';
 import { languageContext, languageFeeds, visionContext, visionFeaturesInput } from './language-inputs.ts';
-import { lossFeeds, scalar, teacherRowsFeed } from './loss-feeds.ts';
-import { TEACHER, emitLosses } from './loss-graph.ts';
+import { feedTeacher, lossFeeds, scalar, teacherRowsFeed } from './loss-feeds.ts';
+import { emitLosses } from './loss-graph.ts';
 import type { QatInputs, QatLosses, QatStepOptions, ResidentOptions, ResidentStep } from './options.ts';
 import { gradientName } from './trunk-graphs.ts';
 
@@ -32,14 +32,7 @@ function buildWholeStep(
   });
   const ids = g.input('input_ids', [batch * length], 'int32');
   const features = tiles > 0 ? projector(ops, config, visionFeaturesInput(g, config, options)) : undefined;
-  const total = emitLosses(
-    g,
-    config,
-    shapes,
-    options.loss,
-    languageModel(ops, config, ids, features),
-    answers,
-  );
+  const total = emitLosses(g, options.loss, languageModel(ops, config, ids, features), answers);
   const trained = parameters.names.filter(options.trains);
   const gradients = differentiate(g, [[total, g.scalar(1)]], trained.map(parameters.parameter));
   trained.forEach((name, i) => g.output(gradientName(name), gradients[i]!));
@@ -77,12 +70,12 @@ export class WholeStep implements ResidentStep {
       new Map([
         ...languageFeeds(this.ort, config, options, inputs),
         ...lossFeeds(session, config, loss, inputs, answers),
-        ...teacherRowsFeed(session, config, loss, inputs, answers),
+        ...teacherRowsFeed(session, loss, inputs, answers),
       ]),
     );
     const feeds = new Map(uploaded);
     feedParameters(feeds, session, shapes, parameters);
-    feedParameters(feeds, session, shapes, inputs.teacherParameters ?? new Map(), undefined, TEACHER);
+    feedTeacher(feeds, session, loss, inputs);
     const outputs = new Map<string, Feed | undefined>([['ce', undefined]]);
     if (loss.kdWeight !== 0) outputs.set('kd', undefined);
     for (const [name, tensor] of gradients) outputs.set(gradientName(name), tensor);

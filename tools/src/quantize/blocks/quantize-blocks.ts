@@ -26,13 +26,13 @@ export async function quantizeBlocks(
   /** Calibration items: tiles or conversations. */
   limit: number,
 ): Promise<BlockErrors[]> {
-  const { config, student, teacher, checkpoints, reporter, threads, work } = context;
+  const { config, student, original, checkpoints, reporter, threads, work } = context;
   const errors: BlockErrors[] = [];
   const blocks = blocksOf(config, kind);
   if (blocks.every((block) => blockWeights(student, block).size === 0)) return errors;
   const runner = await BlockRunner.create(config, kind, threads);
-  let { student: quantizedInput, teacher: floatInput } = await openTowerInputs(context, kind, limit);
-  const through = async (store: ActivationStore, block: Block, parameters: StageContext['teacher']) => {
+  let { student: quantizedInput, original: floatInput } = await openTowerInputs(context, kind, limit);
+  const through = async (store: ActivationStore, block: Block, parameters: StageContext['original']) => {
     const sizes = Array.from({ length: store.items }, (_, i) => runner.outputSize(store.size(i)));
     const output = new ActivationStore(sizes, work);
     for (let index = 0; index < store.items; index++) {
@@ -44,7 +44,7 @@ export async function quantizeBlocks(
     for (const block of blocks) {
       const label = blockLabel(block);
       stopIfAsked(reporter, label);
-      const target = await through(floatInput, block, teacher);
+      const target = await through(floatInput, block, original);
       const weights = blockWeights(student, block);
       const name = `${method.label}-${label.replaceAll(' ', '-')}`;
       const finished = await checkpoints.finished(name);

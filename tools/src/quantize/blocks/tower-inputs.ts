@@ -13,7 +13,7 @@ import { BlockRunner } from './block-runner.ts';
 /** What the first block of a kind is given, item by item: by the student so far, and by the original. */
 export interface TowerInputs {
   readonly student: ActivationStore;
-  readonly teacher: ActivationStore;
+  readonly original: ActivationStore;
 }
 
 /**
@@ -48,11 +48,11 @@ function chooseTiles({ pictures, seed }: StageContext, limit: number): Tile[] {
 }
 
 function stores({ work }: StageContext, sizes: readonly number[]): TowerInputs {
-  return { student: new ActivationStore(sizes, work), teacher: new ActivationStore(sizes, work) };
+  return { student: new ActivationStore(sizes, work), original: new ActivationStore(sizes, work) };
 }
 
 async function embeddedTiles(context: StageContext, limit: number): Promise<TowerInputs> {
-  const { config, student, teacher, pictures, threads } = context;
+  const { config, student, original, pictures, threads } = context;
   const { imageSize, hiddenSize } = config.vision;
   const tokens = tileTokens(config);
   const g = new Graph();
@@ -71,7 +71,7 @@ async function embeddedTiles(context: StageContext, limit: number): Promise<Towe
       const pixels = (await pictures.pixels(picture)).subarray(tile * size, (tile + 1) * size);
       for (const [store, parameters] of [
         [inputs.student, student.parameters],
-        [inputs.teacher, teacher],
+        [inputs.original, original],
       ] as const) {
         const feeds = parameterFeedsOf(session, shapes, { kind: 'vision', layer: 0 }, parameters);
         feeds.set('pixels', session.float(pixels, [1, 3, imageSize, imageSize]));
@@ -87,7 +87,7 @@ async function embeddedTiles(context: StageContext, limit: number): Promise<Towe
 async function encodedTiles(context: StageContext, limit: number): Promise<TowerInputs> {
   const tiles = chooseTiles(context, limit);
   const own = await openVisionFeatures(context, context.student.parameters, 'features-student');
-  const original = await openVisionFeatures(context, context.teacher, 'features-original');
+  const original = await openVisionFeatures(context, context.original, 'features-original');
   try {
     const inputs = stores(
       context,
@@ -97,7 +97,7 @@ async function encodedTiles(context: StageContext, limit: number): Promise<Tower
       const whole = new Float32Array(context.pictures.pictures[picture].tiles * own.tileSize);
       for (const [store, features] of [
         [inputs.student, own],
-        [inputs.teacher, original],
+        [inputs.original, original],
       ] as const) {
         await features.read(picture, whole, []);
         store.write(index, whole.subarray(tile * own.tileSize, (tile + 1) * own.tileSize));
@@ -111,7 +111,7 @@ async function encodedTiles(context: StageContext, limit: number): Promise<Tower
 }
 
 async function embeddedConversations(context: StageContext, limit: number): Promise<TowerInputs> {
-  const { config, samples, student, teacher, seed, threads } = context;
+  const { config, samples, student, original, seed, threads } = context;
   const { hiddenSize } = config.language;
   const chosen = createRandom(seed, RANDOM.calibration, 1)
     .shuffle([...samples])
@@ -124,7 +124,7 @@ async function embeddedConversations(context: StageContext, limit: number): Prom
   try {
     for (const [store, parameters, file] of [
       [inputs.student, student.parameters, 'features-student'],
-      [inputs.teacher, teacher, 'features-original'],
+      [inputs.original, original, 'features-original'],
     ] as const) {
       const features = await openVisionFeatures(context, parameters, file);
       try {

@@ -93,7 +93,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
     vision_config: { ...json.vision_config, ...vision, image_size: [56, 56] },
   });
   const inventory = parameterInventory(config);
-  const teacher = new Map(
+  const original = new Map(
     inventory.map(({ name, shape, role }, i) => {
       const inputs = elementCount(shape.slice(1));
       const values = normal(i, elementCount(shape), 1 / Math.sqrt(inputs));
@@ -110,7 +110,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
       ...{ learningRate: 0.1, lambda: 0.2, betaStart: 8 },
     },
   };
-  const student = () => new Student(source, resolveSchemes(recipe, inventory), recipe.fixes, teacher, '.');
+  const student = () => new Student(source, resolveSchemes(recipe, inventory), recipe.fixes, original, '.');
   // Smooth pictures: rounding to nearest is already best for inputs that have nothing in common.
   const pixels = (index: number) => {
     const [a, b, c] = normal(1000 + index, 3, 2);
@@ -132,7 +132,8 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
   const trained = student();
   const errors = await quantizeBlocks(
     {
-      ...{ config, recipe, teacher, pictures, checkpoints, seed: 1, threads: 1, work: '.', samples: [] },
+      ...{ config, recipe, original, pictures, checkpoints, seed: 1, threads: 1, work: '.', samples: [] },
+      teacher: { config, parameters: original, pictures, samples: [] },
       student: trained,
       device: await openDevice(ort, 'cpu'),
       reporter: createReporter(() => {}, new SharedArrayBuffer(4)),
@@ -149,7 +150,7 @@ test('learned rounding brings the encoder nearer to the float one than rounding 
   const forward = await VisionForward.create(ort, config, { threads: 1 });
   let [trainedError, nearestError] = [0, 0];
   for (let index = 100; index < 108; index++) {
-    const wanted = await forward.run(teacher, pixels(index), 1);
+    const wanted = await forward.run(original, pixels(index), 1);
     const squared = async (parameters: Parameters) => {
       const found = await forward.run(parameters, pixels(index), 1);
       return found.reduce((sum, value, i) => sum + (value - wanted[i]) ** 2, 0);

@@ -10,7 +10,8 @@ type StagedMethod = (typeof STAGED_METHODS)[number];
 export type TrainedMethod = StagedMethod | BlockMethodName;
 
 export const METHODS = ['speedq', 'rtn', ...BLOCK_METHOD_NAMES, 'best'] as const;
+export type Method = (typeof METHODS)[number];
 
-export function isStaged(method: TrainedMethod): method is StagedMethod {
+export function isStaged(method: Method): method is StagedMethod {
   return (STAGED_METHODS as readonly string[]).includes(method);
 }

@@ -41,7 +41,7 @@ tags:
 
 ${baseModel} quantized by speedq: method ${method}, recipe ${recipe.name}${
     seed === undefined ? '' : `, seed ${seed}`
-  }. ${formatBytes(bytes)} of weights, ${bits} bits each on average.
+  }${summary?.teacher === undefined ? '' : `, taught by ${summary.teacher}`}. ${formatBytes(bytes)} of weights, ${bits} bits each on average.
 ${measured}
 | part | scheme | weights | bytes | bits a weight |
 | --- | --- | ---: | ---: | ---: |

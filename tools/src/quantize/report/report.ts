@@ -40,7 +40,7 @@ ${[overview(content), size(content), errors(content), curves(content), time(cont
 `;
 }
 
-function overview({ storage, summary, history, seed }: ReportContent): string {
+function overview({ model, storage, summary, history, seed }: ReportContent): string {
   const bytes = storage.reduce((sum, row) => sum + row.bytes, 0);
   const parameters = storage.reduce((sum, row) => sum + row.parameters, 0);
   const facts: [string, string][] = [
@@ -52,6 +52,12 @@ function overview({ storage, summary, history, seed }: ReportContent): string {
       'KL to the float model',
       `${divergence.kl.toPrecision(3)} nats a token, same most probable token ${(100 * divergence.sameToken).toFixed(1)} % ` +
         `(${divergence.tokens} answer tokens of ${divergence.conversations} conversations kept out of calibration)`,
+    ]);
+  }
+  if (summary?.teacher !== undefined) {
+    facts.push([
+      'Teacher of stage 3',
+      `${summary.teacher}; figures here compare with ${model}, the float model`,
     ]);
   }
   if (summary) {
