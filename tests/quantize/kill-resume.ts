@@ -2,7 +2,8 @@
  * Kills a quantization with SIGKILL at random progress, over all its stages, and resumes it, until there were as many
  * kills as asked for; each result must be the bytes of an undisturbed run. Minutes long, so no part of `npm test`.
  *
- *     npm run test:kills -- [METHOD]…        METHOD: speedq, best, gptq, …; default: speedq and best
+ *     npm run test:kills -- [METHOD]…        METHOD: speedq, reference (its --reference), best, gptq, …;
+ *                                            default: speedq and best
  *     SPEEDQ_KILLS=50 SPEEDQ_TEST_SEED=7     kills of each method; the seed is printed
  */
 import { createHash } from 'node:crypto';
@@ -74,7 +75,8 @@ async function killMethod(method: string): Promise<void> {
 function command(method: string, out: string): string[] {
   const at = (name: string) => join(folder, name);
   return [
-    ...['quantize', at('model'), '--method', method, '--recipe', at('tiny.json'), '--data', at('data')],
+    ...['quantize', at('model'), '--recipe', at('tiny.json'), '--data', at('data')],
+    ...(method === 'reference' ? ['--method', 'speedq', '--reference'] : ['--method', method]),
     // The manifest has the folder's name: it must be the same for all.
     ...[
       '--out',

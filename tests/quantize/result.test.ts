@@ -1,7 +1,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fakeQuantizeBilevel, roundToHalf, unpackToFloat } from '@speedq/format';
+import {
+  dequantizeSymmetric,
+  fakeQuantizeBilevel,
+  quantizeSymmetric,
+  roundToHalf,
+  unpackToFloat,
+} from '@speedq/format';
 import type { BilevelScheme } from '@speedq/format';
 import { OnnxModel } from '@speedq/onnx';
 import * as ort from 'onnxruntime-node';
@@ -43,6 +49,13 @@ async function readAll(path: string): Promise<Map<string, Float32Array>> {
   return values;
 }
 
+/** Without the difference of whole tables, which takes minutes to print. */
+function expectSame(found: Float32Array, expected: Float32Array, name: string): void {
+  expect(found.length, name).toBe(expected.length);
+  const different = found.findIndex((value, i) => value !== expected[i]);
+  expect(different, name).toBe(-1);
+}
+
 test('what was trained is what is packed, and it verifies', async () => {
   const out = at('out');
   const { code, events, stderr } = await run(
@@ -65,24 +78,32 @@ test('what was trained is what is packed, and it verifies', async () => {
   const packed = requirePacked(await openModelFolder(out));
   const trained = await readAll(join(out, 'checkpoint'));
   const original = await readAll(at('model'));
-  let changed = 0;
+  let [changed, tables] = [0, 0];
   for (const { name, shape, part } of packed.tensors.parameters) {
     const tensor = await packed.weights.readPacked(name);
     const values = unpackToFloat(tensor);
     const latent = trained.get(name)!;
     const [rows, columns] = shape;
     if (tensor.scheme.kind === 'float') {
-      expect(values, name).toEqual(latent.map(roundToHalf));
+      expectSame(values, latent.map(roundToHalf), name);
     } else if (part === 'language') {
       const scheme = tensor.scheme as BilevelScheme;
-      expect(values, name).toEqual(fakeQuantizeBilevel(latent, rows, columns, scheme).values);
+      expectSame(values, fakeQuantizeBilevel(latent, rows, columns, scheme).values, name);
     } else {
-      expect(values, name).toEqual(latent);
+      expectSame(values, latent, name);
+    }
+    // Tables are the original's, rounded once.
+    if (tensor.scheme.kind === 'symmetric') {
+      const { scheme } = tensor;
+      const once = dequantizeSymmetric(quantizeSymmetric(original.get(name)!, rows, columns, scheme));
+      expectSame(values, once, name);
+      tables++;
     }
     if (!latent.every((value, i) => value === original.get(name)![i])) changed++;
   }
   await packed.close();
   expect(changed).toBeGreaterThan(40);
+  expect(tables).toBe(2);
 
   const again = await run('quantize', at('model'), '--data', at('data'), '--out', out);
   expect(again.code).toBe(2);
@@ -158,3 +179,31 @@ test('micro-batches add up to the batch', async () => {
     }
   });
 }, 120_000);
+
+test.each([true, false])(
+  'the search for clipping ranges takes q and k too, fixed: %s',
+  async (fixed) => {
+    const name = `clipped-${fixed}`;
+    // Nothing but the search moves a weight.
+    const stage3 = { steps: 1, batchSize: 2, gammaBatches: 1, clipSearchTokens: 64, learningRate: 1e-30 };
+    const recipe = { ...tinyRecipe, stage3, fixes: { searchTrainedQuantizer: fixed } };
+    await writeFile(at(`${name}.json`), JSON.stringify(recipe));
+    const { code, stderr } = await run(
+      ...['quantize', at('model'), '--recipe', at(`${name}.json`), '--data', at('data')],
+      ...['--out', at(name), '--stages', '3', '--threads', '1'],
+    );
+    expect(code, stderr).toBe(0);
+    const [original, searched] = [await readAll(at('model')), await readAll(join(at(name), 'checkpoint'))];
+    const moved = (projection: string) =>
+      [...original].filter(
+        ([key, values]) =>
+          key.startsWith('language_model.') &&
+          key.endsWith(`.${projection}.weight`) &&
+          values.some((value, i) => value !== searched.get(key)![i]),
+      ).length;
+    // Two layers have one each.
+    for (const projection of ['v_proj', 'o_proj', 'down_proj']) expect(moved(projection), projection).toBe(2);
+    for (const projection of ['q_proj', 'k_proj']) expect(moved(projection), projection).toBe(fixed ? 2 : 0);
+  },
+  120_000,
+);
