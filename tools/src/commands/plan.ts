@@ -1,4 +1,5 @@
-import { packedBytes, schemeName } from '@speedq/format';
+import { SpeedqError, packedBytes, schemeName } from '@speedq/format';
+import type { BilevelScheme, ShardPlan } from '@speedq/format';
 import { elementCount } from '@speedq/model';
 import { availableParallelism } from 'node:os';
 import { defineCommand } from '../cli/command.ts';
@@ -9,13 +10,18 @@ import { formatBytes, formatCount, formatDuration } from '../output.ts';
 import { planPacking } from '../packing/pack-model.ts';
 import { predictFiles } from '../packing/predict-files.ts';
 import { summarizeStorage } from '../packing/summary.ts';
+import { countWorkload } from '../quantize/count-workload.ts';
 import { measureStages } from '../quantize/measure-stages.ts';
+import { METHODS } from '../quantize/methods/names.ts';
 import { requireSameVocabulary } from '../quantize/teacher-model.ts';
-import { PAPER_TOKENS, estimatePacking, estimatePaperSchedule, estimateStages } from '../recipes/estimate.ts';
-import type { SizedModel } from '../recipes/estimate.ts';
+import { PAPER_TOKENS, estimateMethod, estimatePacking, estimatePaperSchedule } from '../recipes/estimate.ts';
+import { estimateContext } from '../recipes/estimate-stage.ts';
+import type { SizedModel, StageEstimate } from '../recipes/estimate-stage.ts';
 import { loadRecipe } from '../recipes/load-recipe.ts';
 import { measureMachine } from '../recipes/machine.ts';
+import { asBest, asReference, languageOnly } from '../recipes/recipes.ts';
 import type { Recipe } from '../recipes/schema.ts';
+import { assumedWorkload } from '../recipes/workload.ts';
 import { printStorage } from './inspect.ts';
 
 export const plan = defineCommand({
@@ -26,6 +32,25 @@ export const plan = defineCommand({
       type: 'string',
       hint: 'DIR',
       description: 'float model that teaches stage 3; default: the model itself',
+    },
+    method: {
+      type: 'string',
+      choices: METHODS,
+      default: 'speedq',
+      description: 'whose stages are listed; the table has all methods',
+    },
+    scope: {
+      type: 'string',
+      choices: ['model', 'language'],
+      default: 'model',
+      description: 'what is quantized: all the recipe says, or the language model alone',
+    },
+    reference: { type: 'boolean', description: 'the arithmetic and order of the reference implementation' },
+    data: {
+      type: 'string',
+      hint: 'FILE|DIR',
+      description:
+        'what quantize will be given: its tiles and tokens; default: as much as it asks for, a tile each',
     },
     tensors: { type: 'boolean', description: 'list every tensor' },
     threads: { type: 'integer', min: 1, description: 'of onnxruntime; default: one per core' },
@@ -43,14 +68,24 @@ export const plan = defineCommand({
     },
   },
   details:
-    'Bytes are exact, memory is counted, and times come from what this machine is measured to do meanwhile, which\n' +
-    'takes some seconds; a machine that is busy otherwise is slower in both.',
+    'Bytes are exact, memory is counted, and times are those of a machine that does nothing else, from what it is\n' +
+    'measured to do meanwhile, which takes some seconds.',
   examples: [
     { does: 'What 2 bits would yield', line: 'plan tools/models/pico' },
+    {
+      does: 'What a method would take with your data',
+      line: 'plan tools/models/pico --method gptq --data calibration',
+    },
     { does: 'Tensor by tensor, by another recipe', line: 'plan tools/models/pico --recipe 4bit --tensors' },
   ],
   async run({ args, options, output, progress, signal }) {
-    const recipe = await loadRecipe(options.recipe);
+    const { method } = options;
+    if (options.reference && method !== 'speedq') {
+      throw new SpeedqError('invalid-argument', `--reference is a way of --method speedq, not of ${method}.`);
+    }
+    const named = await loadRecipe(options.recipe);
+    const scoped = options.scope === 'language' ? languageOnly(named) : named;
+    const recipe = options.reference ? asReference(scoped) : scoped;
     return withModelFolder(args.model, async (opened) => {
       const folder = requireFloat(opened);
       const { parameters } = folder.tensors;
@@ -99,28 +134,35 @@ export const plan = defineCommand({
       const threads = options.threads ?? availableParallelism();
       const teacher =
         options.teacher === undefined ? undefined : await sizeOfTeacher(options.teacher, folder);
-      const rates = await measureMachine(threads);
-      const work = [
-        estimatePacking(shardPlan, rates),
-        ...estimateStages(recipe, folder.config, parameters, rates, teacher),
-      ];
-      const paper = estimatePaperSchedule(folder.config, parameters, rates, options.gpuTflops * 1e12);
+      const { config } = folder;
+      const workload =
+        options.data === undefined
+          ? assumedWorkload(recipe, config)
+          : await countWorkload(folder, recipe, method, options.data, signal);
+      const rates = await measureMachine(threads, schemesOf(shardPlan), recipe.gptq);
+      const contextOf = (own: Recipe) =>
+        estimateContext(own, config, parameters, { workload, rates, threads, teacher });
+      const context = contextOf(recipe);
+      const methods = (options.reference ? (['speedq'] as const) : METHODS).map((name) =>
+        name === 'rtn'
+          ? estimatePacking(shardPlan, rates)
+          : estimateMethod(name === 'best' ? contextOf(asBest(recipe)) : context, name),
+      );
+      const work = methods.find(({ name }) => name === method)!;
+      const paper = estimatePaperSchedule(context, parameters, options.gpuTflops * 1e12);
       output.table(
         [
-          ['', 'peak memory', `time on ${threads} cores`],
-          ...work.map(({ name, peakBytes, seconds }) => [
-            name,
-            formatBytes(peakBytes),
-            formatDuration(seconds),
-          ]),
+          ['method', 'peak memory', `time on ${threads} cores`, 'of processors'],
+          ...methods.flatMap((one) => [describe(one), ...(one === work ? one.stages.map(describe) : [])]),
         ],
-        [1, 2],
+        [1, 2, 3],
+      );
+      output.print(
+        `with ${formatCount(workload.conversations)} conversations of ${workload.tokens.toFixed(0)} tokens, ` +
+          `${formatCount(workload.tiles)} tiles${options.data === undefined ? ' (--data DIR counts yours)' : ''}`,
       );
       output.print();
-      output.print(
-        `measured here: ${(rates.gemm / 1e9).toFixed(0)} GFLOP/s of matrix products, ` +
-          `${(rates.bilevel / 1e6).toFixed(0)} M weights/s rounded`,
-      );
+      output.print(`measured here: ${(rates.gemm / 1e9).toFixed(0)} GFLOP/s of matrix products`);
       output.print(
         `the paper's ${formatCount(paper.steps)} steps of stage 3 (${paper.batchSize} sequences of ${paper.tokens} ` +
           `tokens with a tile): ${(paper.seconds / 86_400).toFixed(0)} days here, ` +
@@ -137,7 +179,7 @@ export const plan = defineCommand({
             );
       return {
         ...{ recipe: recipe.name, bytes, fileBytes, files, sourceBytes, shards: shardPlan.shards.length },
-        ...{ storage, rates, work, paper, measured },
+        ...{ storage, workload, rates, methods, work, paper, measured },
       };
     });
   },
@@ -149,6 +191,20 @@ function sizeOfTeacher(path: string, student: FloatModelFolder): Promise<SizedMo
     await requireSameVocabulary(student, requireFloat(opened));
     return { config, parameters: tensors.parameters };
   });
+}
+
+function describe({ name, peakBytes, seconds, processorSeconds }: StageEstimate): string[] {
+  const label = (METHODS as readonly string[]).includes(name) ? name : `  ${name}`;
+  return [label, formatBytes(peakBytes), formatDuration(seconds), formatDuration(processorSeconds)];
+}
+
+/** The schemes of linears, each once. */
+function schemesOf({ tensors }: ShardPlan): BilevelScheme[] {
+  const found = new Map<string, BilevelScheme>();
+  for (const { scheme } of tensors.values()) {
+    if (scheme.kind === 'bilevel') found.set(schemeName(scheme), scheme);
+  }
+  return [...found.values()];
 }
 
 /** `--measure`: updates of one tile, and of one sequence of the paper's length. */

@@ -144,7 +144,7 @@ export const quantize = defineCommand({
         task.finish(formatBytes(bytes));
         await allocation?.discard();
         output.print(out);
-        const run = { bytes, processorSeconds: processorSeconds(), allocation: allocation?.units };
+        const run = { bytes, ...usage(), allocation: allocation?.units };
         return { out, kind: 'packed', recipe: recipe.name, method, ...run };
       });
     }
@@ -186,7 +186,7 @@ export const quantize = defineCommand({
       output.note(`done in ${formatDuration((performance.now() - begin) / 1000)}`);
       output.print(out);
       const run = {
-        ...{ stages, seed, threads, bytes, processorSeconds: processorSeconds() },
+        ...{ stages, seed, threads, bytes, ...usage() },
         allocation: allocation?.units,
       };
       return { out, kind: 'packed', recipe: recipe.name, method, ...run, ...summary };
@@ -196,10 +196,10 @@ export const quantize = defineCommand({
   },
 });
 
-/** Of all cores, since this process began; what an interrupted run took before is not in it. */
-function processorSeconds(): number {
+/** Of all cores, and memory at its peak, since this process began; what an interrupted run took before is not in it. */
+function usage(): { readonly processorSeconds: number; readonly peakBytes: number } {
   const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
+  return { processorSeconds: (user + system) / 1e6, peakBytes: process.resourceUsage().maxRSS * 1024 };
 }
 
 /** Throws `invalid-argument` where a teacher would have nobody to teach. */

@@ -1,109 +1,208 @@
-import { packedBytes } from '@speedq/format';
+import { packedBytes, schemeName } from '@speedq/format';
 import type { ShardPlan } from '@speedq/format';
 import { elementCount } from '@speedq/model';
-import type { InternVLConfig, ModelPart, ParameterSpec } from '@speedq/model';
+import type { ParameterSpec } from '@speedq/model';
+import type { BlockMethodName, Method } from '../quantize/methods/names.ts';
+import { estimateBlocks } from './estimate-blocks.ts';
+import {
+  BASE_BYTES,
+  BLOCK_INTERMEDIATES,
+  F32,
+  SESSION_SECONDS,
+  START_SECONDS,
+  STORE_BYTES,
+  TRAINING_SHARE,
+  stage,
+} from './estimate-stage.ts';
+import type { EstimateContext, StageEstimate } from './estimate-stage.ts';
 import type { MachineRates } from './machine.ts';
-import type { Recipe } from './schema.ts';
+import { languageOnly } from './recipes.ts';
+import { measureSizes } from './workload.ts';
 
-/** What a piece of work takes: memory by counting, time by what this machine was measured to do. */
-export interface StageEstimate {
-  readonly name: string;
-  readonly peakBytes: number;
-  /** Of matrix products. */
-  readonly flops: number;
-  readonly seconds: number;
+export interface MethodEstimate extends StageEstimate {
+  readonly name: Method;
+  readonly stages: readonly StageEstimate[];
 }
 
-/** A question with its answer, beside one tile's visual tokens. */
-const TEXT_TOKENS = 64;
-const F32 = 4;
-/** Of the time of a step that its matrix products would take by themselves: `speedq bench train`. */
-const TRAINING_SHARE = 0.55;
-/** Adam keeps two moments beside the weight. */
-const TRAINED_BYTES = 3 * F32;
-/** Intermediate results of one block, in multiples of its input. */
-const BLOCK_INTERMEDIATES = 30;
+/** All that `quantize` does by a method other than `rtn`. */
+export function estimateMethod(context: EstimateContext, method: Exclude<Method, 'rtn'>): MethodEstimate {
+  const { stage1, calibration } = context.recipe;
+  const blocks = (by: BlockMethodName, kind: 'vision' | 'projector' | 'language') =>
+    estimateBlocks(
+      context,
+      context.sizes[kind],
+      by,
+      kind === 'language'
+        ? Math.min(calibration.conversations, context.workload.conversations)
+        : Math.min(stage1.calibrationImages, context.workload.tiles),
+    );
+  const trained: readonly (StageEstimate | undefined)[] =
+    method === 'speedq'
+      ? [named('stage 1', blocks('adaround', 'vision')), projectorStage(context), languageStage(context)]
+      : method === 'best'
+        ? [
+            named('stage 1', blocks('blockwise', 'vision')),
+            projectorStage(context),
+            named('blocks of stage 3', blocks('blockwise', 'language')),
+            languageStage(context),
+          ]
+        : [blocks(method, 'vision'), blocks(method, 'projector'), blocks(method, 'language')];
+  const stages = [preparing(context), ...trained.filter((one) => one !== undefined), measuring(context)];
+  return { ...total(method, stages), name: method, stages };
+}
 
-export function estimateStages(
-  recipe: Recipe,
-  config: InternVLConfig,
-  parameters: readonly ParameterSpec[],
-  rates: MachineRates,
-  /** Of stage 3, where it is not the model itself. */
-  teacher?: SizedModel,
-): StageEstimate[] {
-  const { vision, projector, language, head, patches } = sizesOf({ config, parameters });
-  const tokens = config.tokensPerTile + TEXT_TOKENS;
-  const { stage1, stage2, stage3 } = recipe;
+function named(name: string, found: StageEstimate | undefined): StageEstimate | undefined {
+  return found && { ...found, name };
+}
 
-  // Block inputs of all calibration pictures, in the float and the quantized model.
-  const calibration = 2 * stage1.calibrationImages * patches * config.vision.hiddenSize * F32;
-  const block = (rows: number, width: number) => rows * width * F32 * BLOCK_INTERMEDIATES;
-  // Forward 2, backward 4 operations per weight and token; a block is trained against stored outputs.
-  const stage1Flops = stage1.iterations * stage1.batchSize * patches * 6 * vision;
-  const seesLanguage = stage2.objective === 'cross-entropy';
-  const stage2Flops =
-    stage2.steps *
-    stage2.batchSize *
-    (2 * vision * patches +
-      6 * projector * config.tokensPerTile +
-      (seesLanguage ? 4 * language * tokens : 0));
-  const stage3Flops =
-    stage3.steps * stage3.batchSize * languageStageWork({ config, parameters }, tokens, teacher).perSequence;
+function total(name: string, stages: readonly StageEstimate[]): StageEstimate {
+  const sum = (of: (stage: StageEstimate) => number) => stages.reduce((all, one) => all + of(one), 0);
+  return {
+    name,
+    peakBytes: Math.max(...stages.map(({ peakBytes }) => peakBytes)),
+    flops: sum(({ flops }) => flops),
+    seconds: sum(({ seconds }) => seconds),
+    processorSeconds: sum(({ processorSeconds }) => processorSeconds),
+  };
+}
+
+/** Hashing, reading and rounding what is stored symmetrically; writing the checkpoint and the packed folder. */
+function preparing(context: EstimateContext): StageEstimate {
+  const { sizes, rates } = context;
+  const tables = sizes.count.embedding + sizes.count.head;
+  const serial = (3 * sizes.total) / rates.adamw + tables / rates.symmetric + 2 * START_SECONDS;
+  return stage(context, 'reading and packing', { flops: 0, serial }, 3 * sizes.largest * F32);
+}
+
+type Read = Pick<EstimateContext, 'sizes' | 'workload'>;
+
+/** Operations of a conversation through the language model, and of its answers through the head. */
+const languageForward = ({ sizes, workload }: Read): number =>
+  sizes.language.blocks * sizes.language.forward +
+  sizes.projector.forward +
+  2 * sizes.count.head * workload.answers;
+
+const encoderForward = ({ sizes }: Pick<Read, 'sizes'>): number => sizes.vision.blocks * sizes.vision.forward;
+
+/** Who teaches stage 3, with as many visual tokens as it has. */
+function teaching(context: EstimateContext): Read {
+  const { teacher, workload, config, recipe } = context;
+  if (teacher === undefined) return context;
+  const tokens = workload.tokens - config.tokensPerTile + teacher.config.tokensPerTile;
+  const { schemes } = languageOnly(recipe);
+  const float = { ...schemes, language: 'float', embedding: 'float', head: 'float', modules: {} } as const;
+  const sizes = measureSizes({ ...recipe, schemes: float }, teacher.config, teacher.parameters, tokens);
+  return { sizes, workload: { ...workload, tokens } };
+}
+
+/** The distance to the float model, conversation by conversation. */
+function measuring(context: EstimateContext): StageEstimate {
+  const { sizes, workload, config } = context;
+  const { heldOut } = workload;
+  const pictures = Math.min(heldOut, workload.tiles);
+  const flops = 2 * (heldOut * languageForward(context) + pictures * encoderForward(context));
+  // Parameters that do not fit into memory are read again in each run.
+  const read = sizes.total * F32 > STORE_BYTES ? 2 * heldOut * (sizes.count.language + sizes.count.head) : 0;
+  const logits = 2 * workload.answers * config.language.vocabSize * F32;
+  return stage(
+    context,
+    'measuring the result',
+    { flops, serial: read / context.rates.adamw + 6 * SESSION_SECONDS },
+    Math.max(sizes.count.vision, sizes.count.head) * F32 + logits,
+  );
+}
+
+function projectorStage(context: EstimateContext): StageEstimate | undefined {
+  const { recipe, sizes, workload, rates } = context;
+  const { steps, batchSize, objective } = recipe.stage2;
+  const answers = objective === 'cross-entropy';
+  if (steps === 0 || (!answers && sizes.vision.quantized.length === 0)) return undefined;
+  const seen = Math.min(workload.tiles, steps * batchSize);
+  const encoder = (answers ? 1 : 2) * seen * encoderForward(context);
+  const update = batchSize * (answers ? 4 * languageForward(context) : 4 * sizes.projector.forward);
+  const frozen = answers ? sizes.count.language + sizes.count.head : 0;
+  return stage(
+    context,
+    'stage 2',
+    {
+      flops: encoder + (steps * update) / TRAINING_SHARE,
+      serial: (steps * sizes.count.projector) / rates.adamw + SESSION_SECONDS,
+    },
+    (sizes.count.vision + frozen + 4 * sizes.count.projector) * F32,
+  );
+}
+
+function languageStage(context: EstimateContext): StageEstimate | undefined {
+  const { recipe, sizes, workload, rates, config } = context;
+  const { steps, batchSize, microBatch, distillationWeight } = recipe.stage3;
+  if (steps === 0) return undefined;
+  const teacher = teaching(context);
+  const seen = Math.min(workload.conversations, steps * batchSize);
+  const pictures = Math.min(seen, workload.tiles);
+  const trained = sizes.count.language + sizes.count.projector;
+  const searched = recipe.stage3.clipSearchTokens > 0 ? searchSeconds(context) : 0;
+  const across = Math.min(microBatch, batchSize);
   const activations =
-    2 * config.language.numLayers * stage3.batchSize * tokens * config.language.hiddenSize * F32;
-  const seconds = (flops: number, updates: number): number =>
-    flops / (TRAINING_SHARE * rates.gemm) + updates / rates.adamw;
-  return [
+    across *
+    workload.tokens *
+    config.language.hiddenSize *
+    F32 *
+    (2 * config.language.numLayers + BLOCK_INTERMEDIATES);
+  const distils = distillationWeight > 0;
+  return stage(
+    context,
+    'stage 3',
     {
-      name: 'stage 1',
-      peakBytes:
-        2 * vision * F32 +
-        calibration +
-        (vision / config.vision.numLayers) * TRAINED_BYTES +
-        block(stage1.batchSize * patches, config.vision.hiddenSize),
-      flops: stage1Flops,
-      seconds: seconds(stage1Flops, stage1.iterations * vision),
+      flops:
+        (steps * batchSize * sequenceWork(context)) / TRAINING_SHARE +
+        pictures * encoderForward(context) +
+        (distils ? seen * languageForward(teacher) + pictures * encoderForward(teacher) : 0),
+      serial: (steps * trained) / rates.adamw + searched + SESSION_SECONDS,
     },
-    {
-      name: 'stage 2',
-      peakBytes: (2 * vision + (seesLanguage ? language + head : 0)) * F32 + projector * TRAINED_BYTES,
-      flops: stage2Flops,
-      seconds: seconds(stage2Flops, stage2.steps * projector),
-    },
-    {
-      name: 'stage 3',
-      peakBytes:
-        (vision + language + 2 * head) * F32 +
-        (teacher ? parametersOf(teacher) * F32 : 0) +
-        (language + projector) * TRAINED_BYTES +
-        activations +
-        block(stage3.batchSize * tokens, config.language.hiddenSize),
-      flops: stage3Flops,
-      seconds: seconds(stage3Flops, stage3.steps * (language + projector)),
-    },
-  ];
+    // Weights, two moments and gradients never leave memory; an encoder runs whole.
+    (4 * trained + Math.max(sizes.count.vision, teacher.sizes.count.vision) + sizes.count.head) * F32 +
+      (context.teacher ? Math.min(STORE_BYTES, teacher.sizes.total * F32) : 0) +
+      activations,
+  );
 }
 
-/** Node with this program in it, and what its collector lets lie. */
-const BASE_BYTES = 150 << 20;
+/** Of a sequence at each use: forward, again and backward; the head, which is frozen, on answers alone. */
+function sequenceWork({ sizes, workload }: Read): number {
+  const head = 2 * sizes.count.head * workload.answers;
+  return 4 * (languageForward({ sizes, workload }) - head) + 3 * head;
+}
+
+/** Clipping ranges of all the language model's weights. */
+function searchSeconds({ sizes, rates }: EstimateContext): number {
+  const { blocks, quantized } = sizes.language;
+  return quantized.reduce(
+    (sum, { rows, columns, scheme }) =>
+      sum + (blocks * rows * columns) / rates.schemes[schemeName(scheme)].searched,
+    0,
+  );
+}
 
 /**
  * Rounding to nearest alone: the largest tensor packed, twice while its chunks are joined, the chunk at work and
  * two shards.
  */
-export function estimatePacking(plan: ShardPlan, rates: MachineRates): StageEstimate {
+export function estimatePacking(plan: ShardPlan, rates: MachineRates): MethodEstimate {
   const chunk = 16 << 20;
   const shards = 2 * (32 << 20);
   let largest = 0;
-  let seconds = 0;
+  let seconds = START_SECONDS;
   for (const [name, { scheme, shape }] of plan.tensors) {
     const packed = packedBytes(scheme, shape, name);
-    const own = scheme.kind === 'float' ? packed + elementCount(shape) * F32 : 2 * packed + 4 * chunk;
+    const own =
+      scheme.kind === 'float'
+        ? packed + elementCount(shape) * F32
+        : 2 * packed + 4 * Math.min(chunk, elementCount(shape) * F32);
     largest = Math.max(largest, own);
-    if (scheme.kind !== 'float') seconds += elementCount(shape) / rates[scheme.kind];
+    if (scheme.kind === 'bilevel') seconds += elementCount(shape) / rates.schemes[schemeName(scheme)].packed;
+    if (scheme.kind === 'symmetric') seconds += elementCount(shape) / rates.symmetric;
   }
-  return { name: 'rtn', peakBytes: BASE_BYTES + largest + shards, flops: 0, seconds };
+  const peakBytes = BASE_BYTES + largest + shards;
+  return { name: 'rtn', peakBytes, flops: 0, seconds, processorSeconds: seconds, stages: [] };
 }
 
 /** The schedule that the authors of SPEED-Q report for the language model: batches of 64 sequences. */
@@ -122,57 +221,28 @@ export interface ScheduleEstimate {
   readonly gpuSeconds: number;
 }
 
+/** Every sequence is another: encoder and teacher run for each. */
 export function estimatePaperSchedule(
-  config: InternVLConfig,
+  context: EstimateContext,
   parameters: readonly ParameterSpec[],
-  rates: MachineRates,
   gpuFlops: number,
 ): ScheduleEstimate {
-  const { perSequence, trained } = languageStageWork({ config, parameters }, PAPER_TOKENS);
-  const flops = PAPER_STEPS * PAPER_BATCH * perSequence;
+  const { config, recipe, rates } = context;
+  const answers = Math.max(0, PAPER_TOKENS - config.tokensPerTile);
+  const workload = { ...context.workload, tokens: PAPER_TOKENS, answers };
+  const sizes = measureSizes(recipe, config, parameters, PAPER_TOKENS);
+  const long = { ...context, workload, sizes };
+  const teacher = teaching(long);
+  const perSequence = sequenceWork(long);
+  const sequences = PAPER_STEPS * PAPER_BATCH;
+  const whole = languageForward(teacher) + encoderForward(teacher) + encoderForward(long);
+  const trained = sizes.count.language + sizes.count.projector;
   return {
-    ...{ steps: PAPER_STEPS, batchSize: PAPER_BATCH, tokens: PAPER_TOKENS, flops },
-    seconds: flops / (TRAINING_SHARE * rates.gemm) + (PAPER_STEPS * trained) / rates.adamw,
-    gpuSeconds: flops / gpuFlops,
+    ...{ steps: PAPER_STEPS, batchSize: PAPER_BATCH, tokens: PAPER_TOKENS },
+    flops: sequences * (perSequence + whole),
+    seconds:
+      (sequences * (perSequence / TRAINING_SHARE + whole)) / rates.gemm +
+      (PAPER_STEPS * trained) / rates.adamw,
+    gpuSeconds: (sequences * (perSequence + whole)) / gpuFlops,
   };
-}
-
-/** A model whose weights nobody has to read. */
-export interface SizedModel {
-  readonly config: InternVLConfig;
-  readonly parameters: readonly ParameterSpec[];
-}
-
-function parametersOf({ parameters }: SizedModel, part?: ModelPart): number {
-  const wanted = parameters.filter((spec) => part === undefined || spec.part === part);
-  return wanted.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-}
-
-/** Weights of the parts, and tokens of a tile inside the encoder. */
-function sizesOf(model: SizedModel) {
-  const { imageSize, patchSize } = model.config.vision;
-  const of = (part: ModelPart) => parametersOf(model, part);
-  return {
-    ...{ vision: of('vision'), projector: of('projector'), language: of('language'), head: of('head') },
-    patches: 1 + (imageSize / patchSize) ** 2,
-  };
-}
-
-/** Operations of one sequence in stage 3, picture included, and the parameters that an update changes. */
-function languageStageWork(
-  student: SizedModel,
-  tokens: number,
-  teacher = student,
-): { readonly perSequence: number; readonly trained: number } {
-  const [own, theirs] = [sizesOf(student), sizesOf(teacher)];
-  const [tile, tileOfTeacher] = [student.config.tokensPerTile, teacher.config.tokensPerTile];
-  const answers = Math.max(0, tokens - tile);
-  // Forward 2: encoders and the teacher behind its own. The student forward 2, recomputation 2, backward 4; the head,
-  // which is frozen, on the answers alone.
-  const perSequence =
-    2 * (own.vision * own.patches + theirs.vision * theirs.patches) +
-    2 * (theirs.language * (tokens - tile + tileOfTeacher) + theirs.projector * tileOfTeacher) +
-    8 * (own.language * tokens + own.projector * tile) +
-    (6 * own.head + 2 * theirs.head) * answers;
-  return { perSequence, trained: own.language + own.projector };
 }
